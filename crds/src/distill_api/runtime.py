@@ -1,0 +1,105 @@
+"""How the training runs in the cluster: resources, pod template, policy."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from distill_api.base import ApiModel, Duration, Name
+from distill_api.delivery import Quantity
+
+ResourceName = Annotated[str, Field(min_length=3, max_length=253, pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")]
+LabelText = Annotated[str, Field(max_length=317)]
+
+
+class EnvVar(ApiModel):
+    """An environment variable of the training container. For secrets use a Secret and an image that reads it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
+        description="Name of the variable."
+    )
+    value: Annotated[str, Field(max_length=4096)] = Field(description="Its value.")
+
+
+class Toleration(ApiModel):
+    """A taint the training pods tolerate (core/v1 Toleration)."""
+
+    key: LabelText | None = Field(default=None, description="Key of the taint; all keys when not given.")
+    operator: Annotated[str, Field(pattern="^(Exists|Equal)$", max_length=6)] = Field(
+        default="Equal", description="Exists or Equal."
+    )
+    value: LabelText | None = Field(default=None, description="Value of the taint, for Equal.")
+    effect: (
+        Annotated[str, Field(pattern="^(NoSchedule|PreferNoSchedule|NoExecute)$", max_length=16)] | None
+    ) = Field(default=None, description="Effect of the taint; all effects when not given.")
+
+
+class PullSecret(ApiModel):
+    """A Secret with the credentials of a registry."""
+
+    name: Name = Field(description="Name of the Secret, in the job's namespace.")
+
+
+class PodTemplate(ApiModel):
+    """Where the training pods run, and with which image."""
+
+    image: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(
+        default=None,
+        description="Training image instead of the installation's own; it must keep its command line.",
+    )
+    image_pull_secrets: list[PullSecret] = Field(
+        default=[], max_length=8, description="Credentials of a private registry."
+    )
+    node_selector: dict[str, LabelText] = Field(
+        default={}, max_length=32, description="Labels that a node must have."
+    )
+    tolerations: list[Toleration] = Field(default=[], max_length=32, description="Taints that are tolerated.")
+    priority_class_name: Name | None = Field(default=None, description="PriorityClass of the pods.")
+    runtime_class_name: Name | None = Field(default=None, description="RuntimeClass of the pods.")
+    env: list[EnvVar] = Field(default=[], max_length=64, description="Further environment variables.")
+
+
+class Resources(ApiModel):
+    """What the training pod asks for."""
+
+    gpus_per_node: int = Field(
+        default=1,
+        ge=0,
+        le=64,
+        description="GPUs of the training pod; 0 trains on the CPU, where that is allowed.",
+    )
+    gpu_resource: ResourceName = Field(
+        default="nvidia.com/gpu",
+        description="Resource name of the GPU (a MIG profile's name, or another vendor's).",
+    )
+    cpu: Quantity = Field(default="1", description="CPU request.")
+    memory: Quantity = Field(default="2Gi", description="Memory request and limit.")
+    shared_memory: Quantity | None = Field(
+        default=None, description="Size of /dev/shm; 1Gi when a GPU is asked for and nothing is said."
+    )
+    template: PodTemplate = Field(
+        default=PodTemplate(), description="Where the pods run, and with which image."
+    )
+
+
+class Policy(ApiModel):
+    """What happens when something goes wrong, or is over."""
+
+    backoff_limit: int = Field(
+        default=3,
+        ge=0,
+        le=100,
+        description="Retries after failures; evictions are not counted, wrong input is not retried.",
+    )
+    pending_deadline: Duration = Field(
+        default="30m",
+        description="A pod that has not started after this time (no GPU, no image, no volume) fails the job.",
+    )
+    active_deadline: Duration | None = Field(
+        default=None, description="Longest time that training may take; no limit when not given."
+    )
+    ttl_after_finished: Duration | None = Field(
+        default=None,
+        description="The DistillationJob is deleted this long after it ended; kept when not given.",
+    )

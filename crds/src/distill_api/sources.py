@@ -1,0 +1,146 @@
+"""Where teacher, student and data come from."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from distill_api.base import ApiModel, Uri
+
+HubId = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class BuiltinModel(ApiModel):
+    """A small network that ships with the trainer."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        description="Name of a network of the trainer: convnet-tiny, convnet-small, convnet-large or mlp."
+    )
+
+
+class HuggingFaceModel(ApiModel):
+    """A model of the Hugging Face hub or a local folder in its format; safetensors weights only."""
+
+    id: HubId = Field(
+        description="Hub id (org/name), or a pvc:// or file:// URI of a folder with config.json."
+    )
+    revision: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None,
+        description="Commit of the hub repository. Pin it: a branch can change under a running job.",
+    )
+
+
+class Weights(ApiModel):
+    """A safetensors file with a model's trained parameters. Pickles (.pt, .bin) are refused."""
+
+    uri: Uri = Field(
+        description="pvc://<claim>/<path> (or file:///<path> inside the training image) of the file."
+    )
+
+
+class Teacher(ApiModel):
+    """The trained model whose outputs the student learns."""
+
+    exactly_one_of = ("builtin", "hugging_face")
+
+    builtin: BuiltinModel | None = Field(default=None, description="A network that ships with the trainer.")
+    hugging_face: HuggingFaceModel | None = Field(default=None, description="A Transformers model.")
+    weights: Weights | None = Field(
+        default=None,
+        description="Trained parameters. Needed for a builtin teacher: an untrained one teaches nothing.",
+    )
+
+
+class Student(ApiModel):
+    """The smaller model that is trained."""
+
+    exactly_one_of = ("builtin", "hugging_face")
+
+    builtin: BuiltinModel | None = Field(default=None, description="A network that ships with the trainer.")
+    hugging_face: HuggingFaceModel | None = Field(default=None, description="A Transformers model.")
+    weights: Weights | None = Field(
+        default=None, description="Parameters to start from; random when not given."
+    )
+
+
+class FileFormat(StrEnum):
+    """How files hold samples."""
+
+    PARQUET = "Parquet"
+    CSV = "Csv"
+    JSON_LINES = "JsonLines"
+    IMAGE_FOLDER = "ImageFolder"
+    IDX = "Idx"
+
+
+class BuiltinDataset(ApiModel):
+    """A data set that is there without a download."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        description="digits (scikit-learn, 1 797 images 8×8) or fashion-mnist (Debian package dataset-fashion-mnist)."
+    )
+
+
+class DatasetFiles(ApiModel):
+    """Files on a volume."""
+
+    uri: Uri = Field(
+        description="pvc://<claim>/<folder> (or file:///<folder>), with one sub-folder or file per split."
+    )
+    format: FileFormat = Field(description="How the files hold the samples.")
+
+
+class HuggingFaceDataset(ApiModel):
+    """A data set of the Hugging Face hub or a local folder in its format."""
+
+    id: HubId = Field(description="Hub id (org/name), or a pvc:// or file:// URI of a folder.")
+    config: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        default=None, description="Name of the configuration (subset)."
+    )
+    revision: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None,
+        description="Commit of the hub repository. Pin it: a branch can change under a running job.",
+    )
+
+
+class Columns(ApiModel):
+    """Which column holds what."""
+
+    image: Annotated[str, Field(min_length=1, max_length=128)] = Field(
+        default="image", description="The picture."
+    )
+    label: Annotated[str, Field(min_length=1, max_length=128)] = Field(
+        default="label", description="The class."
+    )
+
+
+class Splits(ApiModel):
+    """Names of the parts of the data. Where the data has none of a name, that part is cut from train, by seed."""
+
+    train: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        default="train", description="Trained on."
+    )
+    validation: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        default="validation", description="Watched during training, and used to choose the best epoch."
+    )
+    test: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        default="test", description="Seen once, at the end: the figures of status.result are measured on it."
+    )
+
+
+class Dataset(ApiModel):
+    """What the student is trained and measured on."""
+
+    exactly_one_of = ("builtin", "files", "hugging_face")
+
+    builtin: BuiltinDataset | None = Field(default=None, description="Data that is there without a download.")
+    files: DatasetFiles | None = Field(default=None, description="Files on a volume.")
+    hugging_face: HuggingFaceDataset | None = Field(default=None, description="A Hugging Face data set.")
+    columns: Columns = Field(default=Columns(), description="Which column holds what.")
+    splits: Splits = Field(default=Splits(), description="Names of the parts of the data.")
+    limit: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = Field(
+        default=None,
+        description="Train on this many samples only, drawn by the seed, equally from each class.",
+    )

@@ -1,0 +1,105 @@
+"""What is learnt and how: objective, training loop, evaluation."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from distill_api.base import ApiModel
+
+
+class Task(StrEnum):
+    """What the models predict."""
+
+    IMAGE_CLASSIFICATION = "ImageClassification"
+
+
+class Metric(StrEnum):
+    """How good a prediction is, between 0 and 1; more is better."""
+
+    ACCURACY = "accuracy"
+    MACRO_F1 = "macroF1"
+
+
+class Optimizer(StrEnum):
+    """How gradients become steps."""
+
+    ADAMW = "AdamW"
+    SGD = "SGD"
+
+
+class LearningRateSchedule(StrEnum):
+    """How the learning rate changes over the run."""
+
+    COSINE = "Cosine"
+    LINEAR = "Linear"
+    CONSTANT = "Constant"
+
+
+class Objective(ApiModel):
+    """L = α·CE(student, labels) + (1−α)·T²·KL(softmax(z_t/T) ‖ softmax(z_s/T)) (Hinton, Vinyals, Dean 2015)."""
+
+    alpha: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Weight of the hard labels' loss; the teacher's part weighs 1 − alpha.",
+        json_schema_extra={"x-says": "must be between 0 (teacher only) and 1 (labels only)"},
+    )
+    temperature: float = Field(
+        default=4.0,
+        gt=0,
+        le=100,
+        description="Softens both distributions: more than 1 shows the student how classes resemble each other.",
+        json_schema_extra={
+            "x-says": "must be more than 0 (4 is a good start; 1 leaves the logits as they are) and at most 100"
+        },
+    )
+
+
+class Training(ApiModel):
+    """The training loop."""
+
+    epochs: int = Field(default=20, ge=1, le=100_000, description="Passes over the training data.")
+    batch_size: int = Field(default=64, ge=1, le=1_048_576, description="Samples per optimizer step.")
+    optimizer: Optimizer = Field(default=Optimizer.ADAMW, description="AdamW or SGD (momentum 0.9).")
+    learning_rate: float = Field(
+        default=0.002,
+        gt=0,
+        le=10,
+        description="Peak learning rate.",
+        json_schema_extra={"x-says": "must be more than 0 and at most 10"},
+    )
+    weight_decay: float = Field(default=0.0001, ge=0, le=1, description="Decoupled weight decay.")
+    schedule: LearningRateSchedule = Field(
+        default=LearningRateSchedule.COSINE,
+        description="How the learning rate goes from its peak to the end.",
+    )
+    warmup_ratio: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Share of all steps in which the rate rises linearly to its peak.",
+    )
+    gradient_clip: float | None = Field(
+        default=None, gt=0, description="Greatest norm of the gradient; not clipped when not given."
+    )
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
+        default=0, description="Seed of initial weights, order of samples and cuts of the data."
+    )
+
+
+class Evaluation(ApiModel):
+    """How student and teacher are compared, on the same batches of the test split."""
+
+    metric: Metric = Field(
+        default=Metric.ACCURACY, description="The metric of the progress line and of the result."
+    )
+    confidence: float = Field(
+        default=0.95,
+        ge=0.5,
+        lt=1,
+        description="Level of the intervals (paired bootstrap over the test samples).",
+    )
