@@ -1,0 +1,51 @@
+# Everything starts here; `make` alone lists what there is. Each target does its own set-up.
+PYTHON ?= python3
+BIN := .venv/bin
+TESTS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint verify generate bench-quality up down status clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: ## install the Python packages and build Kubernetes, side by side
+	@$(PYTHON) local/bootstrap.py
+
+demo: setup ## the main job on real data, on a real Kubernetes on this machine
+	@$(BIN)/distill demo
+
+test: setup lint ## lint, then every test
+	@$(BIN)/python -m pytest $(TESTS)
+
+test-fast: setup ## the tests that need no cluster
+	@$(BIN)/python -m pytest -m "not cluster and not kserve" $(TESTS)
+
+lint: setup ## ruff, mypy --strict, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+generate: setup ## write what is made from code: CRDs, reference, dashboards
+	@$(BIN)/python -m distill_api
+	@$(BIN)/python charts/dashboards
+
+verify: setup ## fail where generated files differ from what the code says
+	@$(BIN)/python -m distill_api --check
+	@$(BIN)/python charts/dashboards --check
+
+bench-quality: setup ## does distilling help? students with and without a teacher, several seeds
+	@$(BIN)/python tests/bench/quality.py
+
+up: setup ## start the local Kubernetes with KServe and leave it running
+	@$(BIN)/distill up --with kserve
+
+down: ## stop the local Kubernetes; nothing of it stays
+	@if [ -x $(BIN)/distill ]; then $(BIN)/distill down; fi
+
+status: setup ## what runs
+	@$(BIN)/distill status
+
+clean: down ## remove the virtual environment and what was built here
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
