@@ -1,0 +1,132 @@
+"""What training, evaluation and report see of the data: three splits of images and labels, whatever they come from.
+
+A split reads its pixels when a batch asks for them, so a million pictures on a volume never lie in memory at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Split(Protocol):
+    """One part of the data. `labels` is int64 [N]; `ids` names each sample the same way in every run."""
+
+    ids: Sequence[str]
+    labels: Tensor
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Images float32 [B, C, H, W] in [0, 1] and labels int64 [B] of the samples at `indices` (int64 [B])."""
+        ...
+
+
+class Pixels(Protocol):
+    """Where a source's pictures are read from, by row."""
+
+    def read(self, rows: Tensor) -> Tensor:
+        """float32 [B, C, H, W] in [0, 1]."""
+        ...
+
+    def digest(self) -> str:
+        """Hexadecimal digest of every picture's content. Raises ContractBroken that names those that are broken."""
+        ...
+
+
+@dataclass(frozen=True)
+class SourceSplit:
+    """A part as the source holds it; `labels` is int64 [N] on the CPU."""
+
+    ids: Sequence[str]
+    labels: Tensor
+    pixels: Pixels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A source with nothing decoded yet. `splits` goes by the source's own names; `says` is told to the user."""
+
+    name: str
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    splits: dict[str, SourceSplit]
+    says: tuple[str, ...] = ()
+
+
+class Selection:
+    """Rows of a source's split, in the order given: what a `Split` is made of."""
+
+    def __init__(self, source: SourceSplit, rows: Tensor) -> None:
+        self._source = source
+        self.rows = rows
+        self.labels = source.labels[rows]
+        self.ids: Sequence[str] = [source.ids[row] for row in rows.tolist()]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Images float32 [B, C, H, W] in [0, 1], labels int64 [B]."""
+        return self._source.pixels.read(self.rows[indices.cpu()]), self.labels[indices.cpu()]
+
+    def digest(self) -> str:
+        """Digest of the ids, the labels and the pictures they belong to."""
+        content = hashlib.sha256(self._source.pixels.digest().encode())
+        content.update("\0".join(self.ids).encode())
+        content.update(self.labels.numpy().tobytes())
+        return content.hexdigest()
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The data of one run. `shape` is (channels, height, width); `says` are sentences for log, check and report."""
+
+    name: str
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    train: Split
+    validation: Split
+    test: Split
+    digest: str
+    says: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the contract check compares with teacher and student. `sizes` is samples of train, validation and test."""
+
+    name: str
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    sizes: dict[str, int]
+    says: tuple[str, ...] = field(default=())
+
+
+class ArrayPixels:
+    """Pictures that are one array: uint8 [N, C, H, W], where `white` is the value of 1.0."""
+
+    def __init__(self, array: Tensor, *, white: int = 255) -> None:
+        self._array = array
+        self._white = white
+
+    def read(self, rows: Tensor) -> Tensor:
+        """float32 [B, C, H, W] in [0, 1]."""
+        return self._array[rows].to(torch.float32) / self._white
+
+    def digest(self) -> str:
+        """Digest of the array."""
+        return self._digest
+
+    @functools.cached_property
+    def _digest(self) -> str:  # asked for by each part that is cut from one array
+        return hashlib.sha256(self._array.numpy().tobytes()).hexdigest()
