@@ -24,7 +24,9 @@ def resolve(uri: str, *, field: str) -> Path:
     scheme, _, rest = uri.partition("://")
     if scheme == "file":
         if not rest.startswith("/"):
-            raise ConfigInvalid(f"{field} is {uri!r}: a file URI has three slashes and a whole path, file:///data/…")
+            raise ConfigInvalid(
+                f"{field} is {uri!r}: a file URI has three slashes and a whole path, file:///data/…"
+            )
         return Path(unquote(rest))
     if scheme == "pvc":
         return _in_claim(uri, rest, field)
@@ -35,7 +37,9 @@ def _in_claim(uri: str, rest: str, field: str) -> Path:
     claim, _, inside = rest.partition("/")
     parts = [part for part in unquote(inside).split("/") if part not in {"", "."}]
     if not claim or claim in {".", ".."} or ".." in parts:
-        raise ConfigInvalid(f"{field} is {uri!r}: write pvc://<claim>/<path> without '..', for example pvc://models/run-1")
+        raise ConfigInvalid(
+            f"{field} is {uri!r}: write pvc://<claim>/<path> without '..', for example pvc://models/run-1"
+        )
     return claims_root() / claim / Path(*parts)
 
 

@@ -1,0 +1,106 @@
+"""Builtin networks by name, with trained parameters from a safetensors file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from distill_api.sources import Student, Teacher
+from distill_trainer import uris, weights
+from distill_trainer.errors import ContractBroken
+from distill_trainer.models.convnet import ConvNet
+from distill_trainer.models.mlp import Mlp
+from distill_trainer.models.source import Shape
+
+HEAD = "fc"
+INPUT_LAYER = "features.0.weight"
+
+NETWORKS: dict[str, Callable[[Shape, int], nn.Module]] = {
+    "convnet-tiny": partial(ConvNet, widths=(8, 16), depth=1),
+    "convnet-small": partial(ConvNet, widths=(16, 32, 64), depth=1),
+    "convnet-large": partial(ConvNet, widths=(32, 64, 128), depth=2),
+    "mlp": partial(Mlp, hidden=64),
+}
+"""A further network is one line here."""
+
+
+class BuiltinSource:
+    """A network of `NETWORKS`."""
+
+    def __init__(self, name: str, file: Path | None, field: str) -> None:
+        if name not in NETWORKS:
+            raise ContractBroken("UnknownModel", unknown_name(name, f"{field}.builtin.name"))
+        self._network = name
+        self._file = file
+        self._field = field
+
+    @classmethod
+    def of(cls, model: Teacher | Student, field: str) -> BuiltinSource:
+        """From the API's model, of which `builtin` is set."""
+        assert model.builtin is not None
+        file = uris.resolve(model.weights.uri, field=f"{field}.weights.uri") if model.weights else None
+        return cls(model.builtin.name, file, field)
+
+    @classmethod
+    def rebuilt(cls, config: dict[str, Any]) -> BuiltinSource:
+        """From what `config` wrote."""
+        return cls(str(config["name"]), None, "model")
+
+    @property
+    def name(self) -> str:
+        """The network's name."""
+        return self._network
+
+    @property
+    def weights_name(self) -> str:
+        """The file's name."""
+        return self._file.name if self._file else ""
+
+    def check_files(self) -> None:
+        """Read the header of the weights. Raises ContractBroken."""
+        if self._file:
+            weights.read_header(self._file, field=f"{self._field}.weights.uri")
+        elif self._field == "teacher":
+            raise ContractBroken(
+                "WeightsMissing",
+                f"teacher.weights is not set: the builtin teacher {self._network} is untrained without it; "
+                "set teacher.weights.uri to its safetensors file",
+            )
+
+    def trained_shapes(self) -> dict[str, tuple[int, ...]] | None:
+        """Shapes from the header of the weights."""
+        return weights.read_header(self._file, field=f"{self._field}.weights.uri") if self._file else None
+
+    def trained_classes(self) -> tuple[str, int] | None:
+        """Rows of the head."""
+        rows = (self.trained_shapes() or {}).get(f"{HEAD}.weight", ())
+        return (HEAD, rows[0]) if rows else None
+
+    def build(self, shape: Shape, classes: int) -> nn.Module:
+        """The network, sized by the data."""
+        return NETWORKS[self._network](shape, classes)
+
+    def load(self, module: nn.Module) -> None:
+        """Load the file; every tensor must fit. Raises ContractBroken."""
+        if self._file:
+            weights.load_into(module, self._file, field=f"{self._field}.weights.uri")
+
+    def config(self) -> dict[str, Any]:
+        """The name is enough: shape and classes are written beside it."""
+        return {"builtin": {"name": self._network}}
+
+    def state(self, module: nn.Module) -> dict[str, Tensor]:
+        """Everything of the network."""
+        return weights.plain_tensors(module.state_dict())
+
+
+def unknown_name(name: str, field: str) -> str:
+    """The sentence for a name that no network has, with the nearest one."""
+    near = difflib.get_close_matches(name, NETWORKS, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"{field} is {name!r}, which no builtin network is called: {hint}known are {', '.join(NETWORKS)}"
