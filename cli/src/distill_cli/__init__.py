@@ -1,1 +1,1 @@
-
+"""The `distill` command."""

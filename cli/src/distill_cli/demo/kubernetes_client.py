@@ -1,0 +1,66 @@
+"""What the demo reads from the API server, with the kubeconfig that `distill up` wrote."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kubernetes import client, config
+
+from distill_api import GROUP, PLURAL, VERSION
+
+T = TypeVar("T")
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on; the message says why and what to look at."""
+
+
+class Reader:
+    """Reads custom and built-in objects as plain dicts; what is not there is None."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._api = config.new_client_from_config(str(kubeconfig))
+        self._custom = client.CustomObjectsApi(self._api)
+        self._batch = client.BatchV1Api(self._api)
+
+    def _get(self, call: Callable[..., Any], *args: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = call(*args)
+        except client.ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+        return found
+
+    def distillation_job(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """A DistillationJob."""
+        return self._get(self._custom.get_namespaced_custom_object, GROUP, VERSION, namespace, PLURAL, name)
+
+    def inference_service(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """An InferenceService."""
+        where = ("serving.kserve.io", "v1beta1", namespace, "inferenceservices", name)
+        return self._get(self._custom.get_namespaced_custom_object, *where)
+
+    def route(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """An HTTPRoute."""
+        where = ("gateway.networking.k8s.io", "v1", namespace, "httproutes", name)
+        return self._get(self._custom.get_namespaced_custom_object, *where)
+
+    def batch_job(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """A batch/v1 Job."""
+        job = self._get(self._batch.read_namespaced_job, name, namespace)
+        return None if job is None else self._api.sanitize_for_serialization(job)
+
+
+def wait_for(what: str, look: Callable[[], T | None], seconds: float = 300) -> T:
+    """Look until something is seen. Raises DemoFailed after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = look()
+        if found is not None:
+            return found
+        time.sleep(0.3)
+    raise DemoFailed(f"waited {seconds:.0f} s for {what}, in vain")

@@ -1,0 +1,126 @@
+"""A very small client of the API server for the supervisor: server-side apply, read, and "are you there".
+
+kubectl would do, but each call of it costs a process and a discovery; the supervisor applies the same few kinds each time.
+"""
+
+import asyncio
+import json
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from distill_local.errors import LocalClusterError
+from distill_local.pki import Identity, Pki
+
+Manifest = dict[str, Any]
+_TIMEOUT = aiohttp.ClientTimeout(total=30)
+
+# Where each kind lives: path of its group and version, plural, whether it belongs to a namespace.
+_RESOURCES = {
+    "Namespace": ("api/v1", "namespaces", False),
+    "ConfigMap": ("api/v1", "configmaps", True),
+    "ClusterRole": ("apis/rbac.authorization.k8s.io/v1", "clusterroles", False),
+    "ClusterRoleBinding": ("apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", False),
+    "StorageClass": ("apis/storage.k8s.io/v1", "storageclasses", False),
+    "CustomResourceDefinition": ("apis/apiextensions.k8s.io/v1", "customresourcedefinitions", False),
+    "MutatingWebhookConfiguration": (
+        "apis/admissionregistration.k8s.io/v1",
+        "mutatingwebhookconfigurations",
+        False,
+    ),
+    "ValidatingWebhookConfiguration": (
+        "apis/admissionregistration.k8s.io/v1",
+        "validatingwebhookconfigurations",
+        False,
+    ),
+    "GatewayClass": ("apis/gateway.networking.k8s.io/v1", "gatewayclasses", False),
+    "Gateway": ("apis/gateway.networking.k8s.io/v1", "gateways", True),
+}
+
+
+def object_path(kind: str, name: str, namespace: str | None = None) -> str:
+    """Return the path of an object below the API server's URL."""
+    group, plural, namespaced = _RESOURCES[kind]
+    middle = f"namespaces/{namespace}/" if namespaced else ""
+    return f"/{group}/{middle}{plural}/{name}"
+
+
+@dataclass(frozen=True)
+class Api:
+    """The API server as seen by one identity; `session` is the caller's to close."""
+
+    url: str
+    session: aiohttp.ClientSession
+
+    async def apply(self, manifest: Manifest) -> None:
+        """Bring the object to what `manifest` says, by server-side apply; raise LocalClusterError if it is refused."""
+        metadata = manifest["metadata"]
+        path = object_path(manifest["kind"], metadata["name"], metadata.get("namespace"))
+        await self.apply_text(path, json.dumps(manifest).encode())
+
+    async def apply_text(self, path: str, body: bytes) -> None:
+        """Apply YAML or JSON as it is to the object at `path`: a definition of two megabytes need not be parsed here."""
+        headers = {"Content-Type": "application/apply-patch+yaml"}
+        query = {"fieldManager": "distill-local", "force": "true"}
+        async with self.session.patch(
+            f"{self.url}{path}", data=body, headers=headers, params=query
+        ) as answer:
+            if answer.status >= 300:
+                reason = (await answer.text())[:500]
+                msg = f"The API server refused {path} with {answer.status}: {reason}"
+                raise LocalClusterError(msg)
+
+    async def read(self, path: str) -> Manifest | None:
+        """Return the object at `path`, None if it is not there or the server does not answer."""
+        try:
+            async with self.session.get(f"{self.url}{path}") as answer:
+                document: Manifest | None = await answer.json() if answer.ok else None
+                return document
+        except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError):
+            return None
+
+    async def answers(self, url: str) -> bool:
+        """Return whether `url` (whole, not a path) answers with a success."""
+        try:
+            async with self.session.get(url) as answer:
+                return answer.ok
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+
+def client_session(pki: Pki, identity: Identity) -> aiohttp.ClientSession:
+    """Return a session that speaks as `identity` and trusts whatever is inside the namespace.
+
+    Controller manager and scheduler serve health on certificates that they sign themselves, and nobody else is in this network.
+    """
+    context = pki.client_context(identity)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=context), timeout=_TIMEOUT, trust_env=False
+    )
+
+
+def has_condition(document: Manifest | None, condition: str) -> bool:
+    """Return whether the object's status says `condition: True`."""
+    if document is None:
+        return False
+    conditions = document.get("status", {}).get("conditions", [])
+    return any(c["type"] == condition and c["status"] == "True" for c in conditions)
+
+
+def manifest_name(text: bytes) -> str:
+    """Return metadata.name of a generated manifest without parsing it: the first name two columns in."""
+    for line in text.splitlines():
+        if line.startswith(b"  name: "):
+            return line.removeprefix(b"  name: ").decode().strip("\"'")
+    msg = "A manifest without metadata.name cannot be applied; remove the cache folder so that it is made again."
+    raise LocalClusterError(msg)
+
+
+def manifest_files(folder: Path) -> list[Path]:
+    """Return the YAML files in `folder`, in the order of their names."""
+    return sorted(folder.glob("*.yaml"))
