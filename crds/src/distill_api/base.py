@@ -10,37 +10,89 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 DURATION_PATTERN = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
 
-Duration = Annotated[str, Field(pattern=DURATION_PATTERN, min_length=2, max_length=32)]
+Duration = Annotated[
+    str,
+    Field(
+        pattern=DURATION_PATTERN,
+        min_length=2,
+        max_length=32,
+        json_schema_extra={"x-says": "must be a duration such as 30s, 5m or 1h30m"},
+    ),
+]
 """A span of time as Kubernetes users write it: `30s`, `5m`, `1h30m`. `seconds` turns it into a number."""
 
-Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        json_schema_extra={
+            "x-says": "must be the name of a Kubernetes object: lower-case letters, digits, - and ., as in team-a"
+        },
+    ),
+]
 """The name of a Kubernetes object (RFC 1123 subdomain)."""
 
-ServiceName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$")]
+ServiceName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=40,
+        pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$",
+        json_schema_extra={
+            "x-says": "must be at most 40 lower-case letters, digits and -, and begin with a letter, as in digits-eu"
+        },
+    ),
+]
 """The name of a service that versions are rolled out under: short, so that every derived host label stays ≤ 63."""
+
+
+def _stay_below_the_claim(uri: str) -> str:
+    if ".." in uri.split("/"):
+        raise ValueError(URI_SAYS)
+    return uri
+
+
+URI_SAYS = "must be pvc://<claim>/<path> or file:///<path>, without .. in the path"
 
 Uri = Annotated[
     str,
     Field(
         min_length=8,
         max_length=1024,
-        pattern=r"^(pvc|file)://.+$",
+        pattern=r"^(pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/.+|file:///.+)$",
+        json_schema_extra={
+            "x-says": URI_SAYS,
+            "x-rule": r"!self.matches('/\\.\\.(/|$)')",
+        },
     ),
+    AfterValidator(_stay_below_the_claim),
 ]
 """Where something lies: `pvc://<claim>/<path>` in a cluster, `file:///<path>` in the container."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A CEL rule of the CRD and the sentence a user reads when it does not hold."""
+    """A CEL rule of the CRD and the sentence a user reads when it does not hold.
+
+    `field` is the field below the model that is at fault (as it is written in YAML), where there is one. A Python
+    validator beside the rule says the same; `check` raises what it needs to.
+    """
 
     rule: str
     message: str
+    field: str = ""
+
+    def check(self, *, holds: bool) -> None:
+        """Raises ValueError with the rule's sentence where it does not hold."""
+        if not holds:
+            raise ValueError(f"{self.field}: {self.message}" if self.field else self.message)
 
 
 class ApiModel(BaseModel):

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from itertools import pairwise
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from distill_api.base import ApiModel, Duration, Rule, ServiceName, Uri
 from distill_api.training import Metric
 
+
+
+def _whole_number_as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 Quantity = Annotated[
-    str, Field(min_length=1, max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")
+    str,
+    BeforeValidator(_whole_number_as_text),
+    Field(
+        min_length=1,
+        max_length=32,
+        pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$",
+        json_schema_extra={
+            "x-says": "must be a Kubernetes quantity such as 500m, 2 or 4Gi",
+            "x-int-or-string": True,
+        },
+    ),
 ]
+"""An amount as Kubernetes writes it; `cpu: 2` is as good as `cpu: "2"`."""
+
+_SOMETHING_JUDGED = Rule(
+    "has(self.maxDropVsTeacher) || has(self.minValue)",
+    "set maxDropVsTeacher or minValue (or both): without them nothing is judged",
+)
+# The API server judges the default {} before it fills it in: hence has().
+_STEPS_ASCEND = Rule(
+    "!has(self.steps) || self.steps.map(s, s.weight).isSorted()",
+    "weights must not fall from one step to the next: order them, as in 10, 50",
+    field="steps",
+)
 
 
 class Gate(ApiModel):
@@ -22,22 +51,31 @@ class Gate(ApiModel):
         default=None,
         ge=0,
         le=1,
-        description="How much worse than the teacher the student may be. The upper end of the drop's confidence "
-        "interval is compared, not the point estimate, when `confidence` is given.",
+        description="How much worse than the teacher the student may be, as a difference of the metric (0.02: two "
+        "points). The upper end of the drop's interval is compared when confidence is given, else the drop itself.",
+        json_schema_extra={"x-says": "must be between 0 (no worse at all) and 1"},
     )
-    min_value: float | None = Field(default=None, ge=0, le=1, description="Least value of the metric.")
+    min_value: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Least value of the student's metric, between 0 and 1.",
+        json_schema_extra={"x-says": "must be between 0 and 1, as in 0.95"},
+    )
     confidence: float | None = Field(
         default=None,
         ge=0.5,
         lt=1,
-        description="Judge the bounds of the interval at this level; the point estimates when not given.",
+        description="Judge the unfavourable ends of the intervals, not the point estimates. Intervals are measured at "
+        "evaluation.confidence, so give the same level.",
+        json_schema_extra={"x-says": "must be at least 0.5 and less than 1, as in 0.95"},
     )
-    cel = (
-        Rule(
-            "has(self.maxDropVsTeacher) || has(self.minValue)",
-            "a gate needs maxDropVsTeacher or minValue: without them nothing is judged",
-        ),
-    )
+    cel = (_SOMETHING_JUDGED,)
+
+    @model_validator(mode="after")
+    def _check_something_judged(self) -> Self:
+        _SOMETHING_JUDGED.check(holds=self.max_drop_vs_teacher is not None or self.min_value is not None)
+        return self
 
 
 class Output(ApiModel):
@@ -83,6 +121,8 @@ class CanaryStep(ApiModel):
 class Canary(ApiModel):
     """How a new version of a service that is served already takes over."""
 
+    cel = (_STEPS_ASCEND,)
+
     steps: list[CanaryStep] = Field(
         default=[CanaryStep(weight=10, hold="1m"), CanaryStep(weight=50, hold="1m")],
         min_length=1,
@@ -92,6 +132,11 @@ class Canary(ApiModel):
     progress_deadline: Duration = Field(
         default="10m", description="A new version that is not Ready after this time is rolled back."
     )
+
+    @model_validator(mode="after")
+    def _check_steps_ascend(self) -> Self:
+        _STEPS_ASCEND.check(holds=all(a.weight <= b.weight for a, b in pairwise(self.steps)))
+        return self
 
 
 class Serving(ApiModel):

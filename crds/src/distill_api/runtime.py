@@ -2,22 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from distill_api.base import ApiModel, Duration, Name
+from distill_api.base import ApiModel, Duration, Name, Rule
 from distill_api.delivery import Quantity
 
-ResourceName = Annotated[str, Field(min_length=3, max_length=253, pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")]
+ResourceName = Annotated[
+    str,
+    Field(
+        min_length=3,
+        max_length=253,
+        pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$",
+        json_schema_extra={"x-says": "must be <vendor>/<resource>, as in nvidia.com/gpu or nvidia.com/mig-1g.10gb"},
+    ),
+]
 LabelText = Annotated[str, Field(max_length=317)]
+"""A label's key (253 + 1 + 63 characters) or value."""
+
+
+class TolerationOperator(StrEnum):
+    """How a toleration compares."""
+
+    EXISTS = "Exists"
+    EQUAL = "Equal"
+
+
+class TaintEffect(StrEnum):
+    """What a taint does to pods that do not tolerate it."""
+
+    NO_SCHEDULE = "NoSchedule"
+    PREFER_NO_SCHEDULE = "PreferNoSchedule"
+    NO_EXECUTE = "NoExecute"
+
+
+_EXISTS_HAS_NO_VALUE = Rule(
+    "self.operator != 'Exists' || !has(self.value)",
+    "must be left out with operator Exists: it tolerates every value",
+    field="value",
+)
+_ALL_KEYS_NEED_EXISTS = Rule(
+    "has(self.key) || self.operator == 'Exists'",
+    "is required with operator Equal: name the taint's key, or set operator: Exists to tolerate every taint",
+    field="key",
+)
 
 
 class EnvVar(ApiModel):
     """An environment variable of the training container. For secrets use a Secret and an image that reads it."""
 
     name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
-        description="Name of the variable."
+        description="Name of the variable.",
+        json_schema_extra={"x-says": "must be letters, digits and _, as in HF_HUB_OFFLINE"},
     )
     value: Annotated[str, Field(max_length=4096)] = Field(description="Its value.")
 
@@ -25,14 +63,23 @@ class EnvVar(ApiModel):
 class Toleration(ApiModel):
     """A taint the training pods tolerate (core/v1 Toleration)."""
 
+    cel = (_EXISTS_HAS_NO_VALUE, _ALL_KEYS_NEED_EXISTS)
+
     key: LabelText | None = Field(default=None, description="Key of the taint; all keys when not given.")
-    operator: Annotated[str, Field(pattern="^(Exists|Equal)$", max_length=6)] = Field(
-        default="Equal", description="Exists or Equal."
+    operator: TolerationOperator = Field(
+        default=TolerationOperator.EQUAL, description="Equal compares the value; Exists takes any."
     )
     value: LabelText | None = Field(default=None, description="Value of the taint, for Equal.")
-    effect: (
-        Annotated[str, Field(pattern="^(NoSchedule|PreferNoSchedule|NoExecute)$", max_length=16)] | None
-    ) = Field(default=None, description="Effect of the taint; all effects when not given.")
+    effect: TaintEffect | None = Field(
+        default=None, description="Effect of the taint; all effects when not given."
+    )
+
+    @model_validator(mode="after")
+    def _check_operator(self) -> Self:
+        exists = self.operator is TolerationOperator.EXISTS
+        _EXISTS_HAS_NO_VALUE.check(holds=not exists or self.value is None)
+        _ALL_KEYS_NEED_EXISTS.check(holds=exists or self.key is not None)
+        return self
 
 
 class PullSecret(ApiModel):

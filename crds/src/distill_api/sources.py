@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from distill_api.base import ApiModel, Uri
+from distill_api.base import ApiModel, Rule, Uri
 
 HubId = Annotated[str, Field(min_length=1, max_length=256)]
+
+_TEACHER_IS_TRAINED = Rule(
+    "!has(self.builtin) || has(self.weights)",
+    "is required for a builtin teacher: give the uri of its trained parameters; an untrained teacher teaches nothing",
+    field="weights",
+)
 
 
 class BuiltinModel(ApiModel):
@@ -44,6 +50,7 @@ class Teacher(ApiModel):
     """The trained model whose outputs the student learns."""
 
     exactly_one_of = ("builtin", "hugging_face")
+    cel = (_TEACHER_IS_TRAINED,)
 
     builtin: BuiltinModel | None = Field(default=None, description="A network that ships with the trainer.")
     hugging_face: HuggingFaceModel | None = Field(default=None, description="A Transformers model.")
@@ -51,6 +58,11 @@ class Teacher(ApiModel):
         default=None,
         description="Trained parameters. Needed for a builtin teacher: an untrained one teaches nothing.",
     )
+
+    @model_validator(mode="after")
+    def _check_teacher_is_trained(self) -> Self:
+        _TEACHER_IS_TRAINED.check(holds=self.builtin is None or self.weights is not None)
+        return self
 
 
 class Student(ApiModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -49,7 +49,7 @@ class Condition(StatusModel):
     """metav1.Condition."""
 
     type: Annotated[str, Field(max_length=64)] = Field(description="What is said.")
-    status: Annotated[str, Field(max_length=7, pattern="^(True|False|Unknown)$")] = Field(
+    status: Literal["True", "False", "Unknown"] = Field(
         description="True, False or Unknown."
     )
     reason: Annotated[str, Field(max_length=128)] = Field(description="One word for why, for programs.")
@@ -194,7 +194,9 @@ class DistillationJobStatus(StatusModel):
         default=None, description="The sentence that matters now."
     )
     conditions: Annotated[list[Condition], Field(max_length=16)] = Field(
-        default=[], description="The truth, one per type."
+        default=[],
+        description="What holds, one per type: each with a reason for programs and a sentence for people.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     attempt: int = Field(default=0, description="How many training pods have run.")
     restarts: int = Field(default=0, description="Failed pods, counted against policy.backoffLimit.")

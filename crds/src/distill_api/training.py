@@ -72,7 +72,13 @@ class Training(ApiModel):
         description="Peak learning rate.",
         json_schema_extra={"x-says": "must be more than 0 and at most 10"},
     )
-    weight_decay: float = Field(default=0.0001, ge=0, le=1, description="Decoupled weight decay.")
+    weight_decay: float = Field(
+        default=0.0001,
+        ge=0,
+        le=1,
+        description="Decoupled weight decay.",
+        json_schema_extra={"x-says": "must be between 0 (none) and 1"},
+    )
     schedule: LearningRateSchedule = Field(
         default=LearningRateSchedule.COSINE,
         description="How the learning rate goes from its peak to the end.",
@@ -82,9 +88,13 @@ class Training(ApiModel):
         ge=0,
         le=1,
         description="Share of all steps in which the rate rises linearly to its peak.",
+        json_schema_extra={"x-says": "must be between 0 (no warm-up) and 1"},
     )
     gradient_clip: float | None = Field(
-        default=None, gt=0, description="Greatest norm of the gradient; not clipped when not given."
+        default=None,
+        gt=0,
+        description="Greatest norm of the gradient; not clipped when not given.",
+        json_schema_extra={"x-says": "must be more than 0; leave it out for no clipping"},
     )
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
         default=0, description="Seed of initial weights, order of samples and cuts of the data."
@@ -102,4 +112,5 @@ class Evaluation(ApiModel):
         ge=0.5,
         lt=1,
         description="Level of the intervals (paired bootstrap over the test samples).",
+        json_schema_extra={"x-says": "must be at least 0.5 and less than 1, as in 0.95"},
     )
