@@ -90,13 +90,38 @@ true
   verbs: [get, list, watch, create, patch, delete]
 {{- end -}}
 
-{{/* The operator's settings: one variable for each field of distill_operator.settings.Settings. */}}
+{{/* The operator's settings: one variable for each field of distill_operator.settings.Settings that may be set. */}}
 {{- define "distillation-operator.env" -}}
-{{- $image := "distillation-operator.image" -}}
-- name: DISTILL_TRAINER_IMAGE
-  value: {{ include $image (dict "root" . "image" .Values.image.trainer) | quote }}
-- name: DISTILL_WATCH_NAMESPACES
-  value: {{ join "," .Values.watchNamespaces | quote }}
-- name: DISTILL_LOG_LEVEL
-  value: {{ .Values.logLevel | quote }}
+{{- $settings := dict
+    "NAMESPACES" (join "," .Values.watchNamespaces)
+    "TRAINER_IMAGE" (include "distillation-operator.image" (dict "root" . "image" .Values.image.trainer))
+    "IMAGE_PULL_POLICY" .Values.image.pullPolicy
+    "ALLOWED_IMAGES" (join "," .Values.training.allowedImages)
+    "SERVICE_ACCOUNT" .Values.training.serviceAccount
+    "REQUIRE_GPU" .Values.training.requireGpu
+    "CHECK_TIMEOUT" .Values.training.checkTimeoutSeconds
+    "TERMINATION_GRACE" .Values.training.terminationGraceSeconds
+    "GATEWAY_NAME" .Values.serving.gateway.name
+    "GATEWAY_NAMESPACE" .Values.serving.gateway.namespace
+    "INGRESS_DOMAIN" .Values.serving.ingressDomain
+    "SERVING_RUNTIME" .Values.serving.runtime.name
+    "WORKERS" .Values.tuning.workers
+    "RESYNC" .Values.tuning.resyncSeconds
+    "DISCOVERY" .Values.tuning.discoverySeconds
+    "PROGRESS_POLL" .Values.tuning.progressPollSeconds
+    "STATUS_INTERVAL" .Values.tuning.statusIntervalSeconds
+    "REQUEST_TIMEOUT" .Values.tuning.requestTimeoutSeconds
+    "RETRY_MAX" .Values.tuning.retryMaxSeconds
+    "LEADER_ELECTION" (gt (int .Values.replicas) 1)
+    "LEASE_NAME" (include "distillation-operator.fullname" .)
+    "LEASE_SECONDS" .Values.tuning.leaseSeconds
+    "LOG_LEVEL" .Values.logLevel -}}
+{{- range $name, $value := $settings }}
+- name: DISTILL_{{ $name }}
+  value: {{ $value | toString | quote }}
+{{- end }}
+- name: DISTILL_OPERATOR_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+- name: DISTILL_POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
 {{- end -}}
