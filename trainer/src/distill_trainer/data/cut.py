@@ -51,7 +51,7 @@ def equal_shares(available: list[int], total: int) -> list[int]:
 
 def _shuffled_by_class(labels: Tensor, seed: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    groups = ((labels == label).nonzero().flatten() for label in labels.unique().tolist())
+    groups = ((labels == label).nonzero().flatten() for label in sorted(set(labels.tolist())))
     shuffled = [rows[torch.randperm(len(rows), generator=generator)] for rows in groups]
     # Where the count is not the same for all, the classes that get one more are drawn too.
     return [shuffled[index] for index in torch.randperm(len(shuffled), generator=generator).tolist()]

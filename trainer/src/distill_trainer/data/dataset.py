@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -113,10 +113,10 @@ class Description:
 
 
 class ArrayPixels:
-    """Pictures that are one array: uint8 [N, C, H, W], where `white` is the value of 1.0."""
+    """Pictures that are one array, uint8 [N, C, H, W], read when first asked for; `white` is the value of 1.0."""
 
-    def __init__(self, array: Tensor, *, white: int = 255) -> None:
-        self._array = array
+    def __init__(self, load: Callable[[], Tensor], *, white: int = 255) -> None:
+        self._load = load
         self._white = white
 
     def read(self, rows: Tensor) -> Tensor:
@@ -126,6 +126,10 @@ class ArrayPixels:
     def digest(self) -> str:
         """Digest of the array."""
         return self._digest
+
+    @functools.cached_property
+    def _array(self) -> Tensor:
+        return self._load()
 
     @functools.cached_property
     def _digest(self) -> str:  # asked for by each part that is cut from one array

@@ -40,7 +40,7 @@ def open_digits(_: Dataset) -> Opened:
 def _split(table: Tensor, rows: Tensor) -> SourceSplit:
     images = table[rows, :-1].reshape(-1, 1, SIDE, SIDE)
     ids = [f"digits/{row}" for row in rows.tolist()]
-    return SourceSplit(ids, table[rows, -1].to(torch.int64), ArrayPixels(images, white=WHITE))
+    return SourceSplit(ids, table[rows, -1].to(torch.int64), ArrayPixels(lambda: images, white=WHITE))
 
 
 def _file() -> Path:

@@ -1,0 +1,81 @@
+"""From what a source calls its classes to indices 0 … K−1, the order of a model's outputs.
+
+The order decides which output means what, so it is said to the user wherever it was inferred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from distill_trainer.data.suggest import did_you_mean
+from distill_trainer.errors import ContractBroken
+
+SHOWN = 20
+
+
+def class_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Names in the order of the outputs: as text, but by value where every name is a whole number (1, 2, … 10)."""
+    unique = set(names)
+    numeric = all(name.isascii() and name.isdigit() for name in unique)
+    return tuple(sorted(unique, key=(lambda name: (int(name), name)) if numeric else None))
+
+
+def order_said(classes: Sequence[str], *, where: str) -> str:
+    """The sentence that shows the order."""
+    numeric = all(name.isascii() and name.isdigit() for name in classes)
+    shown = ", ".join(classes[:SHOWN]) + (f", … ({len(classes)} in all)" if len(classes) > SHOWN else "")
+    return f"classes are {where} in {'numeric' if numeric else 'text'} order: {shown}"
+
+
+def by_name(names: Sequence[str], classes: Sequence[str], *, field: str) -> Tensor:
+    """Indices (int64 [N]) of class names. Raises ContractBroken for a name that training does not know."""
+    index = {name: position for position, name in enumerate(classes)}
+    unknown = sorted(set(names) - set(index))
+    if unknown:
+        raise ContractBroken(
+            "UnknownClass",
+            f"{field} has the class {unknown[0]!r}, which the training split has not "
+            f"(it has {', '.join(classes[:SHOWN])}){did_you_mean(unknown[0], classes)}",
+        )
+    return torch.tensor([index[name] for name in names], dtype=torch.int64)
+
+
+def count_from(labels: Iterable[Tensor], *, field: str) -> int:
+    """How many classes integer labels mean: they count from 0, as a model's outputs do.
+
+    Raises ContractBroken (LabelOutOfRange) for negative ones, and for more classes than samples, which are ids.
+    """
+    every = torch.cat(list(labels))
+    if not len(every):
+        return 0
+    low, high = int(every.min()), int(every.max())
+    check_range(every, high + 1, field=field)
+    if high >= len(every):
+        raise ContractBroken(
+            "LabelOutOfRange",
+            f"{field} goes from {low} to {high} in {len(every)} samples: labels count the classes from 0; "
+            "name the column of the class, or write the classes as text",
+        )
+    return high + 1
+
+
+def check_range(labels: Tensor, classes: int, *, field: str) -> None:
+    """Raise ContractBroken (LabelOutOfRange) unless every label is within 0 … classes − 1."""
+    wrong = ((labels < 0) | (labels >= classes)).nonzero().flatten()
+    if len(wrong):
+        row = int(wrong[0])
+        raise ContractBroken(
+            "LabelOutOfRange",
+            f"{field} is {int(labels[row])} in row {row} (and {len(wrong) - 1} more rows are wrong): "
+            f"labels go from 0 to {classes - 1}; a label of −1 usually marks a split without labels",
+        )
+
+
+def absent_said(labels: Tensor, classes: Sequence[str]) -> tuple[str, ...]:
+    """A sentence where the training data has no sample of some class."""
+    absent = [classes[index] for index in range(len(classes)) if not bool((labels == index).any())]
+    hint = "; labels count from 0" if absent[:1] == ["0"] else ""
+    return (f"no training sample has the class {', '.join(absent[:SHOWN])}{hint}",) if absent else ()
