@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / ".installed"
-DISTRIBUTIONS = ("crds[generate]", "operator", "trainer[builtin,huggingface,server]", "local", "cli")
+DISTRIBUTIONS = ("crds[generate]", "operator", "trainer[builtin,huggingface,server]", "local", "cli[demo]")
 LOGS = ROOT / "build" / "setup"
 
 
@@ -29,7 +29,7 @@ class Step:
         self.title = title
         self.commands = commands
         self.env = {**os.environ, **(env or {})}
-        self.log = LOGS / f"{title.split()[-1].lower()}.log"
+        self.log = LOGS / f"{title.rsplit(maxsplit=1)[-1].lower()}.log"
         self.last_line = ""
         self.started = time.monotonic()
         self.seconds: float | None = None
@@ -41,7 +41,12 @@ class Step:
         with self.log.open("w", encoding="utf-8") as log:
             for command in self.commands:
                 process = subprocess.Popen(
-                    command, cwd=ROOT, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+                    command,
+                    cwd=ROOT,
+                    env=self.env,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
                 )
                 for line in process.stdout or ():
                     log.write(line)
@@ -71,12 +76,33 @@ def package_commands() -> list[list[str]]:
     """How the virtual environment is made: uv from PyPI, then everything at its pinned version."""
     python = str(VENV / "bin" / "python")
     editable = [part for name in DISTRIBUTIONS for part in ("-e", f"./{name}")]
-    tools = ["ruff", "mypy", "import-linter", "pytest", "pytest-xdist", "pytest-asyncio", "hypothesis", "jsonschema"]
+    tools = [
+        "ruff",
+        "mypy",
+        "import-linter",
+        "pytest",
+        "pytest-xdist",
+        "pytest-asyncio",
+        "hypothesis",
+        "jsonschema",
+    ]
     tools += ["types-PyYAML", "types-psutil", "grafana-foundation-sdk"]
     return [
-        [sys.executable, "-m", "venv", "--clear", str(VENV)],
+        [sys.executable, "-m", "venv", str(VENV)],
         [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv"],
-        [python, "-m", "uv", "pip", "install", "--python", python, "-c", "constraints.txt", *editable, *tools],
+        [
+            python,
+            "-m",
+            "uv",
+            "pip",
+            "install",
+            "--python",
+            python,
+            "-c",
+            "constraints.txt",
+            *editable,
+            *tools,
+        ],
     ]
 
 
@@ -106,14 +132,22 @@ def follow(steps: list[Step]) -> None:
 
 def main() -> int:
     """Returns the exit code: 0 when everything is in place."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - it is run by whatever Python is there, to say this
         version = ".".join(map(str, sys.version_info[:2]))
-        print(f"Python {version} is too old: 3.11 or newer is needed (make setup PYTHON=/path/to/python3.12).")
+        print(
+            f"Python {version} is too old: 3.11 or newer is needed (make setup PYTHON=/path/to/python3.12)."
+        )
         return 1
     LOGS.mkdir(parents=True, exist_ok=True)
     wanted = packages_digest()
     build = [sys.executable, "-m", "distill_local.build"]
-    steps = [Step("building Kubernetes", [build], {"PYTHONPATH": str(ROOT / "local" / "src"), "PYTHONUNBUFFERED": "1"})]
+    steps = [
+        Step(
+            "building Kubernetes",
+            [build],
+            {"PYTHONPATH": str(ROOT / "local" / "src"), "PYTHONUNBUFFERED": "1"},
+        )
+    ]
     if not STAMP.exists() or STAMP.read_text() != wanted:
         steps.insert(0, Step("installing packages", package_commands()))
     for step in steps:

@@ -8,14 +8,14 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from distill_cli.demo.kubernetes_client import DemoFailed, Reader
+from distill_cli.demo.kubernetes_client import DemoError, Reader
 from distill_cli.demo.story import Story
 
 FINAL = {"Succeeded", "Failed"}
 
 
 def follow(story: Story, reader: Reader, namespace: str, name: str, seconds: float = 600) -> dict[str, Any]:
-    """Show a job's way until it ends, and return it. Raises DemoFailed when it fails or takes too long."""
+    """Show a job's way until it ends, and return it. Raises DemoError when it fails or takes too long."""
     deadline = time.monotonic() + seconds
     columns = (
         TextColumn("  {task.description:<11}"),
@@ -35,11 +35,11 @@ def follow(story: Story, reader: Reader, namespace: str, name: str, seconds: flo
                 phase = now_phase
             draw(bar, row, phase, status.get("progress") or {})
             if phase == "Failed":
-                raise DemoFailed(f"DistillationJob {name} failed: {status.get('message', 'no message')}")
+                raise DemoError(f"DistillationJob {name} failed: {status.get('message', 'no message')}")
             if phase in FINAL:
                 return job
             time.sleep(0.25)
-    raise DemoFailed(
+    raise DemoError(
         f"DistillationJob {name} was still {phase} after {seconds:.0f} s: kubectl describe dj {name} -n {namespace}"
     )
 

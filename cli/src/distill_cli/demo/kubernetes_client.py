@@ -14,7 +14,7 @@ from distill_api import GROUP, PLURAL, VERSION
 T = TypeVar("T")
 
 
-class DemoFailed(Exception):
+class DemoError(Exception):
     """The demo cannot go on; the message says why and what to look at."""
 
 
@@ -22,7 +22,7 @@ class Reader:
     """Reads custom and built-in objects as plain dicts; what is not there is None."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        self._api = config.new_client_from_config(str(kubeconfig))
+        self._api: client.ApiClient = config.new_client_from_config(str(kubeconfig))  # type: ignore[no-untyped-call]
         self._custom = client.CustomObjectsApi(self._api)
         self._batch = client.BatchV1Api(self._api)
 
@@ -56,11 +56,11 @@ class Reader:
 
 
 def wait_for(what: str, look: Callable[[], T | None], seconds: float = 300) -> T:
-    """Look until something is seen. Raises DemoFailed after `seconds`."""
+    """Look until something is seen. Raises DemoError after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = look()
         if found is not None:
             return found
         time.sleep(0.3)
-    raise DemoFailed(f"waited {seconds:.0f} s for {what}, in vain")
+    raise DemoError(f"waited {seconds:.0f} s for {what}, in vain")
