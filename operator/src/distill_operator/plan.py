@@ -1,0 +1,121 @@
+"""From a DistillationJob's spec and the settings to what is to be made of it: names, image, claims, trainer.json.
+
+Pure. `manifests` turns a plan into Kubernetes objects, `decide` asks it for names and deadlines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from distill_api.contract import JobReference, TrainerConfig
+from distill_api.job import DistillationJobSpec
+from distill_api.naming import child_name, digest, recipe_digest, short
+from distill_operator.settings import Settings
+
+CLAIM_SCHEME = "pvc://"
+DEFAULT_SHARED_MEMORY = "1Gi"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The DistillationJob that everything made for it belongs to."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A PersistentVolumeClaim that the pods mount at `/mnt/pvc/<name>`."""
+
+    name: str
+    read_only: bool
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything that the manifests of one job are made from."""
+
+    owner: Owner
+    spec: DistillationJobSpec
+    config: TrainerConfig
+    config_name: str
+    check_name: str
+    training_name: str
+    image: str
+    pull_policy: str
+    service_account: str
+    claims: tuple[Claim, ...]
+    shared_memory: str | None
+    grace_seconds: int
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the training pod."""
+        return self.spec.resources.gpus_per_node
+
+
+def training_plan(owner: Owner, spec: DistillationJobSpec, settings: Settings) -> TrainingPlan:
+    """The plan of one job; the same for the same arguments, whenever it is asked for."""
+    config = trainer_config(owner, spec)
+    content = short(digest(config.wire()))
+    return TrainingPlan(
+        owner=owner,
+        spec=spec,
+        config=config,
+        config_name=child_name(owner.name, owner.uid, f"config-{content}"),
+        check_name=child_name(owner.name, owner.uid, "check"),
+        training_name=child_name(owner.name, owner.uid),
+        image=spec.resources.template.image or settings.trainer_image,
+        pull_policy=settings.image_pull_policy,
+        service_account=settings.service_account,
+        claims=claims(spec),
+        shared_memory=_shared_memory(spec),
+        grace_seconds=settings.termination_grace,
+    )
+
+
+def trainer_config(owner: Owner, spec: DistillationJobSpec) -> TrainerConfig:
+    """The document that the trainer reads."""
+    return TrainerConfig(
+        job=JobReference(namespace=owner.namespace, name=owner.name),
+        task=spec.task,
+        teacher=spec.teacher,
+        student=spec.student,
+        dataset=spec.dataset,
+        objective=spec.objective,
+        training=spec.training,
+        evaluation=spec.evaluation,
+        output=spec.output,
+        recipe_digest=recipe_digest(spec),
+    )
+
+
+def claims(spec: DistillationJobSpec) -> tuple[Claim, ...]:
+    """The claims that a spec's URIs name, ordered; only the output's may be written to."""
+    written = _claim_of(spec.output.uri)
+    named = {claim for uri in _uris(spec) if (claim := _claim_of(uri)) is not None}
+    return tuple(Claim(name, read_only=name != written) for name in sorted(named))
+
+
+def _uris(spec: DistillationJobSpec) -> list[str]:
+    found = [spec.output.uri]
+    for model in (spec.teacher, spec.student):
+        found += [model.weights.uri] if model.weights else []
+        found += [model.hugging_face.id] if model.hugging_face else []
+    found += [spec.dataset.files.uri] if spec.dataset.files else []
+    found += [spec.dataset.hugging_face.id] if spec.dataset.hugging_face else []
+    return found
+
+
+def _claim_of(uri: str) -> str | None:
+    if not uri.startswith(CLAIM_SCHEME):
+        return None
+    return uri.removeprefix(CLAIM_SCHEME).partition("/")[0]
+
+
+def _shared_memory(spec: DistillationJobSpec) -> str | None:
+    """Data loader workers and NCCL need more /dev/shm than the 64 MiB of a container's default."""
+    resources = spec.resources
+    return resources.shared_memory or (DEFAULT_SHARED_MEMORY if resources.gpus_per_node else None)
