@@ -39,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
 def difference(old: str, new: str, path: Path) -> str:
     """The first lines of what would change, with a count of the rest."""
     diff = list(
-        difflib.unified_diff(old.splitlines(), new.splitlines(), f"{path} (committed)", f"{path} (models)", n=1, lineterm="")
+        difflib.unified_diff(
+            old.splitlines(), new.splitlines(), f"{path} (committed)", f"{path} (models)", n=1, lineterm=""
+        )
     )
     rest = len(diff) - SHOWN_LINES
     return "\n".join([*diff[:SHOWN_LINES], *([f"… and {rest} lines more"] if rest > 0 else [])])

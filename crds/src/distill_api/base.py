@@ -115,7 +115,7 @@ class ApiModel(BaseModel):
             return self
         given = [to_camel(name) for name in self.exactly_one_of if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(exactly_one_message(self.exactly_one_of, given))
+            raise ValueError(exactly_one_message([to_camel(name) for name in self.exactly_one_of], given))
         return self
 
     def wire(self) -> dict[str, Any]:
@@ -123,10 +123,9 @@ class ApiModel(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def exactly_one_message(fields: tuple[str, ...], given: list[str]) -> str:
-    """The sentence for alternatives of which none or several are set."""
-    names = ", ".join(to_camel(name) for name in fields)
-    return f"set exactly one of {names}; {' and '.join(given) + ' are' if given else 'none is'} set"
+def exactly_one_message(names: list[str], given: list[str]) -> str:
+    """The sentence for alternatives (in YAML's spelling) of which none or several are set."""
+    return f"set exactly one of {', '.join(names)}; set now: {' '.join(given) or 'none'}"
 
 
 def seconds(duration: str) -> int:

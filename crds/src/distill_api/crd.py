@@ -83,7 +83,9 @@ def generated_files() -> dict[Path, str]:
     """Every generated file, by its path below the root of the repository."""
     import yaml  # needed here alone: whoever imports the models gets by without it
 
-    definition = json.loads(json.dumps(custom_resource_definition()))  # equal parts written out, no YAML aliases
+    definition = json.loads(
+        json.dumps(custom_resource_definition())
+    )  # equal parts written out, no YAML aliases
     text = HEADER + yaml.safe_dump(definition, sort_keys=False, width=120, allow_unicode=True)
     files = {Path(name): text for name in CRD_FILES}
     return files | {Path("docs/api.md"): reference(object_schema(), COLUMNS)}

@@ -11,14 +11,12 @@ from distill_api.base import ApiModel, Duration, Rule, ServiceName, Uri
 from distill_api.training import Metric
 
 
-
 def _whole_number_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 Quantity = Annotated[
     str,
-    BeforeValidator(_whole_number_as_text),
     Field(
         min_length=1,
         max_length=32,
@@ -28,6 +26,9 @@ Quantity = Annotated[
             "x-int-or-string": True,
         },
     ),
+    BeforeValidator(
+        _whole_number_as_text
+    ),  # after Field: in front of it pydantic loses the pattern in the schema
 ]
 """An amount as Kubernetes writes it; `cpu: 2` is as good as `cpu: "2"`."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
-from distill_api.base import ApiModel
+from distill_api.base import ApiModel, Rule
 from distill_api.delivery import Gate, Output, Serving
 from distill_api.runtime import Policy, Resources
 from distill_api.sources import Dataset, Student, Teacher
@@ -14,9 +14,22 @@ from distill_api.status import DistillationJobStatus
 from distill_api.training import Evaluation, Objective, Task, Training
 
 
+_GATE_JUDGES_WHAT_IS_MEASURED = Rule(
+    "!has(self.gate) || self.gate.metric == self.evaluation.metric",
+    "must be the metric that is measured: set evaluation.metric to the same, or leave both out for accuracy",
+    field="gate.metric",
+)
+_GATE_USES_MEASURED_INTERVALS = Rule(
+    "!has(self.gate) || !has(self.gate.confidence) || self.gate.confidence == self.evaluation.confidence",
+    "must equal evaluation.confidence (0.95 when not given): the gate judges the intervals that are measured",
+    field="gate.confidence",
+)
+
+
 class DistillationJobSpec(ApiModel):
     """A student to be trained from a teacher, compared with it, and served."""
 
+    cel = (_GATE_JUDGES_WHAT_IS_MEASURED, _GATE_USES_MEASURED_INTERVALS)
     frozen_fields = (
         "task",
         "teacher",
@@ -47,6 +60,14 @@ class DistillationJobSpec(ApiModel):
     serving: Serving | None = Field(
         default=None, description="Where the student is served; not served when not given."
     )
+
+    @model_validator(mode="after")
+    def _check_gate(self) -> Self:
+        if self.gate is not None:
+            measured = self.evaluation
+            _GATE_JUDGES_WHAT_IS_MEASURED.check(holds=self.gate.metric == measured.metric)
+            _GATE_USES_MEASURED_INTERVALS.check(holds=self.gate.confidence in {None, measured.confidence})
+        return self
 
 
 class DistillationJob(ApiModel):

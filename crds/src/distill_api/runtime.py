@@ -16,7 +16,9 @@ ResourceName = Annotated[
         min_length=3,
         max_length=253,
         pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$",
-        json_schema_extra={"x-says": "must be <vendor>/<resource>, as in nvidia.com/gpu or nvidia.com/mig-1g.10gb"},
+        json_schema_extra={
+            "x-says": "must be <vendor>/<resource>, as in nvidia.com/gpu or nvidia.com/mig-1g.10gb"
+        },
     ),
 ]
 LabelText = Annotated[str, Field(max_length=317)]

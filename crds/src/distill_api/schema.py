@@ -117,7 +117,9 @@ def _freeze_properties(node: Schema, path: str) -> None:
         if not child.pop("x-frozen", False):
             continue
         always = name in node.get("required", []) or "default" in child
-        holder, rule = (child, cel.frozen(f"{path}.{name}")) if always else (node, cel.frozen_optional(path, name))
+        holder, rule = (
+            (child, cel.frozen(f"{path}.{name}")) if always else (node, cel.frozen_optional(path, name))
+        )
         holder[VALIDATIONS] = [*holder.get(VALIDATIONS, []), rule]
 
 
@@ -164,7 +166,9 @@ def _short_default(value: Any, node: Schema) -> Any:
     if not isinstance(value, dict):
         return value
     properties = node.get("properties", {})
-    short = {key: _short_default(item, properties.get(key, {})) for key, item in value.items() if item is not None}
+    short = {
+        key: _short_default(item, properties.get(key, {})) for key, item in value.items() if item is not None
+    }
     return {
         key: item
         for key, item in short.items()

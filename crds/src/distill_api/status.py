@@ -49,9 +49,7 @@ class Condition(StatusModel):
     """metav1.Condition."""
 
     type: Annotated[str, Field(max_length=64)] = Field(description="What is said.")
-    status: Literal["True", "False", "Unknown"] = Field(
-        description="True, False or Unknown."
-    )
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     reason: Annotated[str, Field(max_length=128)] = Field(description="One word for why, for programs.")
     message: Annotated[str, Field(max_length=4096)] = Field(default="", description="A sentence, for people.")
     last_transition_time: Time = Field(description="When status last changed.")
