@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
-from distill_api.sources import DatasetFiles
+from distill_api.sources import Dataset, DatasetFiles
 from distill_trainer import uris
 from distill_trainer.data.suggest import did_you_mean
 from distill_trainer.errors import ContractBroken
 
 
-def files_root(files: DatasetFiles, *, file_allowed: bool = False) -> Path:
+def files_root(dataset: Dataset, *, file_allowed: bool = False) -> Path:
     """The folder of the URI (or file, where one is allowed). Raises ContractBroken where it is not there."""
+    files = cast("DatasetFiles", dataset.files)  # this source was chosen because it is set
     root = uris.resolve(files.uri, field="dataset.files.uri")
     if root.is_dir() or (file_allowed and root.is_file()):
         return root

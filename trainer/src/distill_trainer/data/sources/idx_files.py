@@ -23,8 +23,7 @@ SPLIT_NAMES = {"t10k": "test"}
 @source(f"files/{FileFormat.IDX}")
 def open_idx(dataset: Dataset) -> Opened:
     """Open the files of a folder. Raises ContractBroken."""
-    assert dataset.files is not None
-    root = files_root(dataset.files)
+    root = files_root(dataset)
     return open_idx_folder(root, name=root.name)
 
 

@@ -1,0 +1,146 @@
+"""Pixels that are decoded when a batch asks for them: of files, of table cells. Small sets stay decoded in memory."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distill_trainer.data import arrays, images
+from distill_trainer.data.images import BrokenPictureError, Form
+from distill_trainer.errors import ContractBroken
+
+KEPT_BYTES = 256 * 1024 * 1024
+"""Decoded pictures of a split up to this size stay in memory: the second epoch decodes nothing."""
+LOOKED_AT = 512
+"""Pictures whose header decides about the form of all."""
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Undecoded pictures: `read(row)` gives a file's bytes, or a table's cell of numbers; `ids` names them."""
+
+    ids: Sequence[str]
+    read: Callable[[int], Any]
+    field: str
+
+    def sample_forms(self) -> list[Form]:
+        """Forms of evenly spaced pictures; broken ones are left out here and named by the digest."""
+        step = max(1, len(self.ids) // LOOKED_AT)
+        return [form for row in range(0, len(self.ids), step) if (form := self._form(row)) is not None]
+
+    def _form(self, row: int) -> Form | None:
+        try:
+            cell = self.read(row)
+            return images.form_of(cell) if isinstance(cell, bytes) else arrays.shape_of(cell)
+        except (BrokenPictureError, OSError):
+            return None
+
+    def decode(self, row: int, form: Form) -> Tensor:
+        """uint8 [C, H, W]. Raises BrokenPictureError."""
+        try:
+            cell = self.read(row)
+        except OSError as error:
+            raise BrokenPictureError(error.strerror or "it cannot be read") from error
+        return images.decode(cell, form) if isinstance(cell, bytes) else arrays.decode_numbers(cell, form)
+
+
+class DecodedPixels:
+    """The pixels of `Pictures`, in one form."""
+
+    def __init__(self, pictures: Pictures, form: Form) -> None:
+        self._pictures = pictures
+        self._form = form
+        count = len(pictures.ids)
+        self._keeps = count * torch.Size(form.shape).numel() <= KEPT_BYTES
+        self._kept = torch.empty((count if self._keeps else 0, *form.shape), dtype=torch.uint8)
+        self._have = torch.zeros(count, dtype=torch.bool)
+
+    def read(self, rows: Tensor) -> Tensor:
+        """float32 [B, C, H, W] in [0, 1]. Raises ContractBroken that names pictures which are broken."""
+        if not self._keeps:
+            return torch.stack(self._decoded(rows.tolist())).to(torch.float32) / 255
+        missing = rows[~self._have[rows]]
+        if len(missing):
+            self._kept[missing] = torch.stack(self._decoded(missing.tolist()))
+            self._have[missing] = True
+        return self._kept[rows].to(torch.float32) / 255
+
+    def digest(self) -> str:
+        """Digest of every picture's undecoded content. Small sets are decoded on the way, larger ones looked into."""
+        return self._digest
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        content, broken = hashlib.sha256(str(self._form).encode()), {}
+        for row, name in enumerate(self._pictures.ids):
+            try:
+                cell = self._pictures.read(row)
+                content.update(cell if isinstance(cell, bytes) else repr(cell).encode())
+                self._look_into(row, cell)
+            except (BrokenPictureError, OSError) as error:
+                broken[name] = str(error)
+        if broken:
+            raise _broken(broken, len(self._pictures.ids), self._pictures.field)
+        return content.hexdigest()
+
+    def _look_into(self, row: int, cell: Any) -> None:
+        if self._keeps:
+            self._kept[row] = self._pictures.decode(row, self._form)
+            self._have[row] = True
+        elif isinstance(cell, bytes):
+            images.form_of(cell)
+
+    def _decoded(self, rows: list[int]) -> list[Tensor]:
+        def decode(row: int) -> Tensor:
+            try:
+                return self._pictures.decode(row, self._form)
+            except BrokenPictureError as error:
+                name = {self._pictures.ids[row]: str(error)}
+                raise _broken(name, len(self._pictures.ids), self._pictures.field) from error
+
+        return list(_decoders().map(decode, rows))
+
+
+@functools.cache
+def _decoders() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="decode")
+
+
+def file_reader(files: Sequence[Path]) -> Callable[[int], bytes]:
+    """`read` of pictures that are files."""
+    return lambda row: files[row].read_bytes()
+
+
+def common_form(pictures: Sequence[Pictures]) -> tuple[Form, tuple[str, ...]]:
+    """The form of most pictures, and what is said about the others. Raises ContractBroken where none is whole."""
+    forms = [form for part in pictures for form in part.sample_forms()]
+    if forms:
+        form, says = images.majority(forms)
+        return form, (says,) if says else ()
+    some = next((part for part in pictures if len(part.ids)), None)
+    if some is None:
+        raise ContractBroken("EmptySplit", "dataset: there is no picture in any split")
+    try:
+        some.decode(0, Form(grey=True, height=1, width=1))
+    except BrokenPictureError as error:
+        raise _broken({some.ids[0]: str(error)}, len(some.ids), some.field) from error
+    raise ContractBroken("BrokenPictures", f"{some.field}: no picture can be read")
+
+
+def _broken(why: dict[str, str], total: int, field: str) -> ContractBroken:
+    named = ", ".join(f"{name} ({reason})" for name, reason in list(why.items())[:NAMED])
+    more = f" and {len(why) - NAMED} more" if len(why) > NAMED else ""
+    return ContractBroken(
+        "BrokenPictures",
+        f"{field}: {len(why)} of {total} pictures cannot be read: {named}{more}; replace or remove them",
+    )

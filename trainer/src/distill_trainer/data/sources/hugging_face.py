@@ -1,0 +1,83 @@
+"""`huggingFace`: a data set of the hub, or of a local folder, through the `datasets` library; nothing remote is run."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from distill_api.sources import Columns, Dataset, HuggingFaceDataset
+from distill_trainer import uris
+from distill_trainer.data.dataset import Opened
+from distill_trainer.data.extras import required
+from distill_trainer.data.sources import source
+from distill_trainer.data.tables import Table, open_tables
+from distill_trainer.errors import ContractBroken
+
+
+@source("huggingFace")
+def open_hugging_face(dataset: Dataset) -> Opened:
+    """Every split of the data set; rows stay on disk, mapped into memory. Raises ContractBroken."""
+    wanted = dataset.hugging_face or HuggingFaceDataset(id="")
+    datasets = required("datasets", extra="huggingface", field="dataset.huggingFace")
+    parts = _load(datasets, wanted)
+    tables = {split: _table(datasets, part, dataset.columns) for split, part in parts.items()}
+    return open_tables(_name(wanted), tables, dataset.columns, train=dataset.splits.train)
+
+
+def _load(datasets: Any, wanted: HuggingFaceDataset) -> dict[str, Any]:
+    place = wanted.id
+    if uris.is_uri(place):
+        folder = uris.resolve(place, field="dataset.huggingFace.id")
+        if not folder.is_dir():
+            raise ContractBroken(
+                "DatasetNotFound", f"dataset.huggingFace.id is {place!r}: there is no such folder"
+            )
+        place = str(folder)
+    datasets.disable_progress_bars()
+    try:
+        if Path(place, "dataset_dict.json").is_file():
+            return dict(datasets.load_from_disk(place))
+        return dict(datasets.load_dataset(place, wanted.config, revision=wanted.revision, cache_dir=_cache()))
+    except Exception as error:
+        raise _not_found(wanted, error) from error
+
+
+def _not_found(wanted: HuggingFaceDataset, error: Exception) -> ContractBroken:
+    """The library's own first line, and what can be done: it raises a dozen kinds of exception for the same faults."""
+    why = (str(error).strip().splitlines() or [type(error).__name__])[0][:400]
+    if isinstance(error, ValueError) and "BuilderConfig" in why:
+        return ContractBroken("DatasetNotFound", f"dataset.huggingFace.config is {wanted.config!r}: {why}")
+    return ContractBroken(
+        "DatasetNotFound",
+        f"dataset.huggingFace.id is {wanted.id!r} (revision {wanted.revision or 'not given'}) and cannot be loaded: {why}; "
+        "check id and revision, and that the pod reaches the hub, or copy the data to a volume and name it by pvc://",
+    )
+
+
+def _cache() -> str | None:
+    """None is the library's own choice; a folder that can be written where the home directory is read-only."""
+    if {"HF_DATASETS_CACHE", "HF_HOME"} & set(os.environ) or os.access(Path.home(), os.W_OK):
+        return None
+    return str(Path(tempfile.gettempdir(), "huggingface", "datasets"))
+
+
+def _table(datasets: Any, part: Any, columns: Columns) -> Table:
+    if isinstance(part.features.get(columns.image), datasets.Image):
+        part = part.cast_column(
+            columns.image, datasets.Image(decode=False)
+        )  # decoded on demand, by our own rules
+    label = part.features.get(columns.label)
+    pictures = part.select_columns([columns.image]) if columns.image in part.column_names else part
+    return Table(
+        columns=part.column_names,
+        length=len(part),
+        column=lambda name: part.with_format(None)[name][:],
+        cell=lambda name, row: pictures[row][name],
+        class_names=tuple(label.names) if isinstance(label, datasets.ClassLabel) else None,
+    )
+
+
+def _name(wanted: HuggingFaceDataset) -> str:
+    return wanted.id.rstrip("/").rpartition("/")[2] if uris.is_uri(wanted.id) else wanted.id

@@ -1,0 +1,87 @@
+"""`files` of format ImageFolder: `<split>/<class>/picture`, or `<class>/picture` in one piece."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from distill_api.sources import Dataset, FileFormat
+from distill_trainer.data import labels
+from distill_trainer.data.dataset import Opened, SourceSplit
+from distill_trainer.data.folders import files_root, sub_folders
+from distill_trainer.data.pictures import DecodedPixels, Pictures, common_form, file_reader
+from distill_trainer.data.sources import source
+from distill_trainer.errors import ContractBroken
+
+EXTENSIONS = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
+
+
+@source(f"files/{FileFormat.IMAGE_FOLDER}")
+def open_image_folder(dataset: Dataset) -> Opened:
+    """Classes and their order come from the training split; the other splits use them. Raises ContractBroken."""
+    root = files_root(dataset)
+    train = dataset.splits.train
+    folders = (
+        {folder.name: folder for folder in sub_folders(root)} if _has_splits(root, train) else {train: root}
+    )
+    classes, empty = _classes(folders[train])
+    files = {split: _files(folder) for split, folder in folders.items()}
+    pictures = {split: _pictures(root, [path for path, _ in found]) for split, found in files.items()}
+    form, says = common_form(list(pictures.values()))
+    splits = {
+        split: SourceSplit(
+            pictures[split].ids,
+            labels.by_name([name for _, name in found], classes, field=f"split {split!r}"),
+            DecodedPixels(pictures[split], form),
+        )
+        for split, found in files.items()
+    }
+    order = labels.order_said(classes, where="folder names")
+    return Opened(root.name, classes, form.shape, splits, (order, *empty, *says))
+
+
+def _has_splits(root: Path, train: str) -> bool:
+    """Whether the folders of `root` are splits, which hold folders of classes, and not classes, which hold pictures."""
+    below = sub_folders(root)
+    if not below:
+        raise ContractBroken(
+            "DatasetNotFound",
+            f"dataset.files.uri: {root} has no folder; ImageFolder needs <split>/<class>/ or <class>/",
+        )
+    holding_folders = [folder.name for folder in below if sub_folders(folder)]
+    if holding_folders and train not in holding_folders:
+        raise ContractBroken(
+            "SplitNotFound",
+            f"dataset.splits.train is {train!r}, but the folders below {root} are {', '.join(holding_folders)}",
+        )
+    return bool(holding_folders)
+
+
+def _classes(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Class names in order, and a sentence that names those without a picture."""
+    counts = {path.name: len(_pictures_below(path)) for path in sub_folders(folder)}
+    empty = [name for name, count in counts.items() if not count]
+    says = f"class folders without a picture, kept as classes that are never seen: {', '.join(empty)}"
+    return labels.class_order(counts), (says,) if empty else ()
+
+
+def _files(folder: Path) -> list[tuple[Path, str]]:
+    return [(path, below.name) for below in sub_folders(folder) for path in _pictures_below(below)]
+
+
+def _pictures_below(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for place, names, files in os.walk(folder):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        usable = (
+            name for name in files if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
+        )
+        found += [Path(place, name) for name in sorted(usable)]
+    return found
+
+
+def _pictures(root: Path, files: list[Path]) -> Pictures:
+    ids = [path.relative_to(root).as_posix() for path in files]
+    return Pictures(ids, file_reader(files), "dataset.files.uri")

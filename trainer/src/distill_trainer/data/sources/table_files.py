@@ -1,0 +1,114 @@
+"""`files` of format Parquet, Csv and JsonLines: `<split>.parquet`, `<split>-00000-of-00002.parquet` or `<split>/*.parquet`.
+
+Parquet is unpacked once into an Arrow file that is mapped into memory, since its rows cannot be read one by one; CSV
+and JSON Lines usually hold paths and are read as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from distill_api.sources import Columns, Dataset, FileFormat
+from distill_trainer.data.dataset import Opened
+from distill_trainer.data.extras import required
+from distill_trainer.data.folders import files_root, visible
+from distill_trainer.data.sources import source
+from distill_trainer.data.tables import Table, open_tables
+from distill_trainer.errors import ContractBroken
+
+SUFFIXES = {
+    FileFormat.PARQUET: (".parquet",),
+    FileFormat.CSV: (".csv", ".csv.gz"),
+    FileFormat.JSON_LINES: (".jsonl", ".ndjson", ".jsonl.gz", ".json"),
+}
+SHARD = re.compile(r"-\d+(-of-\d+)?$")
+
+
+@source(*(f"files/{kind}" for kind in SUFFIXES))
+def open_table_files(dataset: Dataset) -> Opened:
+    """Raises ContractBroken."""
+    kind = FileFormat(dataset.files.format if dataset.files else FileFormat.PARQUET)
+    root = files_root(dataset, file_allowed=True)
+    files = _by_split(root, SUFFIXES[kind])
+    if not files:
+        raise ContractBroken(
+            "DatasetNotFound",
+            f"dataset.files.uri: {root} has no file that ends in {', '.join(SUFFIXES[kind])} (format {kind})",
+        )
+    train = dataset.splits.train
+    if len(files) == 1 and train not in files:
+        files = {train: next(iter(files.values()))}
+    tables = {split: _table(paths, kind, dataset.columns) for split, paths in files.items()}
+    return open_tables(root.name, tables, dataset.columns, train=train)
+
+
+def _by_split(root: Path, suffixes: tuple[str, ...]) -> dict[str, list[Path]]:
+    if root.is_file():
+        return {_split_name(root, suffixes): [root]}
+    found: dict[str, list[Path]] = {}
+    for path in visible(root):
+        for file in visible(path) if path.is_dir() else [path]:
+            if file.name.endswith(suffixes):
+                found.setdefault(path.name if path.is_dir() else _split_name(file, suffixes), []).append(file)
+    return found
+
+
+def _split_name(file: Path, suffixes: tuple[str, ...]) -> str:
+    ending = next((suffix for suffix in suffixes if file.name.endswith(suffix)), "")
+    return SHARD.sub("", file.name.removesuffix(ending))
+
+
+def _table(paths: list[Path], kind: FileFormat, columns: Columns) -> Table:
+    arrow = _arrow("pyarrow")
+    try:
+        table = _read_parquet(paths, columns) if kind is FileFormat.PARQUET else _read_text(paths, kind)
+    except (arrow.ArrowException, OSError) as error:
+        raise ContractBroken(
+            "FileTorn",
+            f"dataset.files: {paths[0].name} cannot be read as {kind}: {str(error).splitlines()[0]}",
+        ) from error
+    return Table(
+        columns=table.column_names,
+        length=table.num_rows,
+        column=lambda name: table.column(name).to_pylist(),
+        cell=lambda name, row: table.column(name)[row].as_py(),
+        folder=paths[0].parent,
+        class_names=_declared_classes(table.schema.metadata, columns.label),
+    )
+
+
+def _arrow(module: str) -> Any:
+    return required(module, extra="huggingface", field="dataset.files.format")
+
+
+def _read_parquet(paths: list[Path], columns: Columns) -> Any:
+    arrow, parquet = _arrow("pyarrow"), _arrow("pyarrow.parquet")
+    schema = parquet.read_schema(paths[0])
+    wanted = [name for name in (columns.image, columns.label) if name in schema.names]
+    if len(wanted) < 2:
+        return schema.empty_table()  # its column names are all that the message needs
+    schema = arrow.schema([schema.field(name) for name in wanted], metadata=schema.metadata)
+    with tempfile.NamedTemporaryFile(prefix="distill-", suffix=".arrow") as spool:
+        with arrow.OSFile(spool.name, "wb") as sink, arrow.ipc.new_file(sink, schema) as writer:
+            for path in paths:
+                for batch in parquet.ParquetFile(path).iter_batches(columns=wanted):
+                    columns_in_order = [batch.column(name) for name in wanted]
+                    writer.write_batch(arrow.RecordBatch.from_arrays(columns_in_order, schema=schema))
+        # The mapping keeps the content after the name is gone, so nothing is left behind, whatever ends the process.
+        return arrow.ipc.open_file(arrow.memory_map(spool.name)).read_all()
+
+
+def _read_text(paths: list[Path], kind: FileFormat) -> Any:
+    read = _arrow("pyarrow.csv").read_csv if kind is FileFormat.CSV else _arrow("pyarrow.json").read_json
+    return _arrow("pyarrow").concat_tables([read(path) for path in paths], promote_options="default")
+
+
+def _declared_classes(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...] | None:
+    """Class names that the `datasets` library writes into a Parquet file's schema."""
+    declared = json.loads((metadata or {}).get(b"huggingface", b"{}"))
+    names = declared.get("info", {}).get("features", {}).get(label, {}).get("names")
+    return tuple(map(str, names)) if names else None

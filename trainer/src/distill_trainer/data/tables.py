@@ -1,0 +1,124 @@
+"""Tables of pictures and labels, whoever reads them: Arrow files here, the `datasets` library for Hugging Face's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distill_api.sources import Columns
+from distill_trainer.data import labels
+from distill_trainer.data.dataset import Opened, SourceSplit
+from distill_trainer.data.pictures import DecodedPixels, Pictures, common_form
+from distill_trainer.data.suggest import did_you_mean
+from distill_trainer.errors import ContractBroken
+
+
+@dataclass(frozen=True)
+class Table:
+    """One split. `cell(column, row)` reads one cell; `folder` is what relative paths of pictures start at."""
+
+    columns: Sequence[str]
+    length: int
+    column: Callable[[str], Sequence[Any]]
+    cell: Callable[[str, int], Any]
+    folder: Path | None = None
+    class_names: tuple[str, ...] | None = None
+
+
+def open_tables(name: str, tables: dict[str, Table], columns: Columns, *, train: str) -> Opened:
+    """Classes come from names the source declares, else from the training split's labels. Raises ContractBroken."""
+    for split, table in tables.items():
+        _require(table, columns, f"split {split!r} of {name}")
+    pictures = {split: _pictures(split, table, columns.image) for split, table in tables.items()}
+    form, said = common_form(list(pictures.values()))
+    classes, indices, told = _labels(tables, columns.label, train)
+    splits = {
+        split: SourceSplit(pictures[split].ids, indices[split], DecodedPixels(pictures[split], form))
+        for split in tables
+    }
+    absent = labels.absent_said(indices[train], classes) if train in indices else ()
+    return Opened(name, classes, form.shape, splits, (*told, *said, *absent))
+
+
+def _require(table: Table, columns: Columns, where: str) -> None:
+    for field, column in (("image", columns.image), ("label", columns.label)):
+        if column not in table.columns:
+            raise ContractBroken(
+                "ColumnNotFound",
+                f"dataset.columns.{field} is {column!r}, but {where} has the columns "
+                f"{', '.join(table.columns)}{did_you_mean(column, table.columns)}",
+            )
+
+
+def _pictures(split: str, table: Table, column: str) -> Pictures:
+    ids = [f"{split}/{row}" for row in range(table.length)]
+    return Pictures(
+        ids,
+        lambda row: picture_in(table.cell(column, row), table.folder),
+        f"dataset.columns.image ({column})",
+    )
+
+
+def picture_in(cell: Any, folder: Path | None) -> Any:
+    """What a cell means: bytes as they are, a path's file (relative to `folder`), Hugging Face's {bytes, path}, numbers.
+
+    Raises OSError where a path leads nowhere.
+    """
+    if isinstance(cell, dict) and {"bytes", "path"} & set(cell):
+        return cell["bytes"] if cell.get("bytes") is not None else picture_in(cell.get("path"), folder)
+    if isinstance(cell, str):
+        return (folder / cell if folder else Path(cell)).read_bytes()
+    return cell
+
+
+def _labels(
+    tables: dict[str, Table], column: str, train: str
+) -> tuple[tuple[str, ...], dict[str, Tensor], tuple[str, ...]]:
+    """Class names, indices (int64 [N]) by split, and sentences."""
+    values = {split: list(table.column(column)) for split, table in tables.items()}
+    for split, found in values.items():
+        _refuse_missing(found, column, split)
+    field = f"dataset.columns.label ({column})"
+    if any(isinstance(value, str) for found in values.values() for value in found[:1]):
+        classes = labels.class_order(map(str, values.get(train, next(iter(values.values())))))
+        by_split = {
+            split: labels.by_name(list(map(str, found)), classes, field=f"{field} of split {split!r}")
+            for split, found in values.items()
+        }
+        return classes, by_split, (labels.order_said(classes, where=f"the values of column {column!r}"),)
+    indices = {split: _whole_numbers(found, field) for split, found in values.items()}
+    names = next((table.class_names for table in tables.values() if table.class_names), None)
+    classes = names or tuple(map(str, range(labels.count_from(indices.values(), field=field))))
+    for split, found in indices.items():
+        labels.check_range(found, len(classes), field=f"{field} of split {split!r}")
+    return classes, indices, ()
+
+
+def _refuse_missing(values: Sequence[Any], column: str, split: str) -> None:
+    if None in values:
+        raise ContractBroken(
+            "LabelMissing",
+            f"dataset.columns.label ({column}) is empty in row {list(values).index(None)} of split {split!r}: "
+            "label the sample or leave it out",
+        )
+
+
+def _whole_numbers(values: Sequence[Any], field: str) -> Tensor:
+    wrong = next(
+        (
+            value
+            for value in values
+            if not (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
+        ),
+        None,
+    )
+    if wrong is not None:
+        raise ContractBroken(
+            "LabelOutOfRange", f"{field} is {str(wrong)[:60]!r}: a class is a whole number from 0, or a name"
+        )
+    return torch.tensor([int(value) for value in values], dtype=torch.int64)
