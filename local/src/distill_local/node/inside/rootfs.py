@@ -1,0 +1,212 @@
+"""The root filesystem of a container: this machine's own, seen through a layer of the container's.
+
+`enter` calls `build`. The kernel refuses `/` as the lower side of an overlay in a
+user namespace as soon as something is mounted below it. So the new root is a tmpfs
+in which each folder of `/` that has no mount below it becomes an overlay (writes go
+to memory and vanish with the container), each folder that has one becomes a plain
+folder filled the same way, and what cannot be overlaid is bound read-only.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distill_local.node.inside import syscalls as sys_
+
+_OWN = ("dev", "proc", "sys")
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_DEVICE_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "fd/0",
+    "stdout": "fd/1",
+    "stderr": "fd/2",
+    "ptmx": "pts/ptmx",
+}
+_SYMLINKS_AT_MOST = 40
+
+
+@dataclass
+class _Root:
+    root: str
+    layer: str
+    mount_points: frozenset[str]
+    base: list[str] = field(default_factory=list)
+    layers: int = 0
+
+    def place(self, source: str, target: str) -> None:
+        """Show one file or folder of this machine at the same path of the new root."""
+        mode = os.lstat(source).st_mode
+        if stat.S_ISLNK(mode):
+            Path(target).symlink_to(os.readlink(source))
+        elif not stat.S_ISDIR(mode):
+            Path(target).touch()
+            self.bind(source, target)
+        elif any(point.startswith(source + "/") for point in self.mount_points):
+            Path(target).mkdir()
+            self.fill(source, target)
+            Path(target).chmod(stat.S_IMODE(mode))
+        else:
+            Path(target).mkdir()
+            self.overlay(source, target)
+
+    def fill(self, source: str, target: str) -> None:
+        """Place what a folder holds, except what this user may not see."""
+        try:
+            names = sorted(os.listdir(source))
+        except PermissionError:
+            return
+        for name in names:
+            try:
+                self.place(f"{source.rstrip('/')}/{name}", f"{target}/{name}")
+            except (PermissionError, FileNotFoundError):
+                continue
+
+    def overlay(self, source: str, target: str) -> None:
+        """Lay a writable layer over a folder; where the kernel will not, bind it read-only."""
+        self.layers += 1
+        upper, work = f"{self.layer}/{self.layers}/upper", f"{self.layer}/{self.layers}/work"
+        Path(upper).mkdir(parents=True)
+        Path(work).mkdir()
+        Path(upper).chmod(stat.S_IMODE(os.stat(source).st_mode))
+        options = f"lowerdir={_escaped(source)},upperdir={upper},workdir={work},userxattr"
+        try:
+            sys_.mount("overlay", target, "overlay", 0, options)
+        except OSError:
+            self.bind(source, target)
+        else:
+            self.base.append(target)
+
+    def bind(self, source: str, target: str) -> None:
+        sys_.mount(source, target, None, sys_.MS_BIND | sys_.MS_REC)
+        sys_.make_readonly(target, recursive=True)
+
+    def mount_target(self, path: str, *, folder: bool) -> str:
+        """Return where to mount, made when it does not exist, at an absolute path of the container."""
+        target = resolve(self.root, path)
+        if not os.path.lexists(target):
+            self._make_parents(os.path.dirname(target))
+            Path(target).mkdir() if folder else Path(target).touch()
+        return target
+
+    def _make_parents(self, target: str) -> None:
+        if not os.path.isdir(target):
+            self._make_parents(os.path.dirname(target))
+            Path(target).mkdir()
+        if not os.access(target, os.W_OK):
+            # A read-only bind: a fresh folder in its place shows the same things and takes one more.
+            source = target[len(self.root) :]
+            sys_.mount("tmpfs", target, "tmpfs", sys_.MS_NOSUID | sys_.MS_NODEV, "mode=755")
+            self.base.append(target)
+            self.fill(source, target)
+
+
+def _escaped(path: str) -> str:
+    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+
+
+def resolve(root: str, path: str) -> str:
+    """Follow symbolic links as a process whose root is `root` would; missing parts stay as they are."""
+    done, rest = "", [part for part in path.split("/") if part not in {"", "."}]
+    for _ in range(_SYMLINKS_AT_MOST * 10):
+        if not rest:
+            break
+        part = rest.pop(0)
+        if part == "..":
+            done = os.path.dirname(done) if done else ""
+            continue
+        here = f"{root}{done}/{part}"
+        if os.path.islink(here):
+            link = os.readlink(here)
+            done = "" if link.startswith("/") else done
+            rest = [piece for piece in link.split("/") if piece not in {"", "."}] + rest
+        else:
+            done = f"{done}/{part}"
+    return root + done
+
+
+def _mount_points() -> frozenset[str]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    paths = (line.split()[4] for line in lines)
+    return frozenset(
+        path.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\") for path in paths
+    )
+
+
+def _devices(root: str, extra: list[str]) -> None:
+    dev = f"{root}/dev"
+    Path(dev).mkdir()
+    sys_.mount("tmpfs", dev, "tmpfs", sys_.MS_NOSUID, "mode=755,size=64m")
+    for name in (*_DEVICES, *extra):
+        if os.path.exists(f"/dev/{name}"):
+            Path(f"{dev}/{name}").touch()
+            sys_.mount(f"/dev/{name}", f"{dev}/{name}", None, sys_.MS_BIND)
+    for name, link in _DEVICE_LINKS.items():
+        Path(f"{dev}/{name}").symlink_to(link)
+    for name in ("pts", "shm"):
+        Path(f"{dev}/{name}").mkdir()
+    sys_.mount(
+        "devpts",
+        f"{dev}/pts",
+        "devpts",
+        sys_.MS_NOSUID | sys_.MS_NOEXEC,
+        "newinstance,ptmxmode=0666,mode=0620",
+    )
+    sys_.mount("tmpfs", f"{dev}/shm", "tmpfs", sys_.MS_NOSUID | sys_.MS_NODEV, "mode=1777")
+
+
+def _place_top(made: _Root, name: str) -> None:
+    try:
+        made.place(f"/{name}", f"{made.root}/{name}")
+    except (PermissionError, FileNotFoundError):
+        return  # not for this user's eyes: the container does without it
+
+
+def _hide(root: str, path: str) -> None:
+    target = resolve(root, path)
+    if os.path.isdir(target):
+        sys_.mount("tmpfs", target, "tmpfs", sys_.MS_RDONLY, "mode=555")
+
+
+def _mount_volume(made: _Root, volume: dict[str, Any]) -> str:
+    source = volume["source"]
+    target = made.mount_target(volume["target"], folder=os.path.isdir(source))
+    sys_.mount(source, target, None, sys_.MS_BIND | sys_.MS_REC)
+    if volume["readonly"]:
+        sys_.make_readonly(target, recursive=True)
+    return target
+
+
+def build(spec: dict[str, Any]) -> str:
+    """Make the root that `spec` describes in this (new) mount namespace and return its path.
+
+    `spec` has workspace (an empty folder), mounts (source, target, readonly, in the
+    order of their targets), hidden (folders of this machine to cover), devices, readonly.
+    """
+    sys_.mount("none", "/", None, sys_.MS_REC | sys_.MS_PRIVATE)
+    points = _mount_points()
+    workspace = spec["workspace"]
+    sys_.mount("tmpfs", workspace, "tmpfs", sys_.MS_NODEV, "mode=755")
+    root, layer = f"{workspace}/root", f"{workspace}/layer"
+    for folder in (root, layer):
+        Path(folder).mkdir()
+    sys_.mount("tmpfs", root, "tmpfs", sys_.MS_NODEV, "mode=755")
+    made = _Root(root, layer, points, [root])
+    for name in sorted(os.listdir("/")):
+        if name not in _OWN:
+            _place_top(made, name)
+    Path(f"{root}/proc").mkdir()
+    Path(f"{root}/sys").mkdir()
+    made.bind("/sys", f"{root}/sys")
+    _devices(root, spec["devices"])
+    for path in spec["hidden"]:
+        _hide(root, path)
+    targets = [_mount_volume(made, volume) for volume in spec["mounts"]]
+    if spec["readonly"]:
+        for path in made.base:
+            if not any(path == target or path.startswith(target + "/") for target in targets):
+                sys_.make_readonly(path)
+    return root

@@ -1,0 +1,124 @@
+"""Startup, readiness and liveness probes: one loop a probe, one pure count of its answers.
+
+`runner` runs them beside a running container and acts on what they report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import aiohttp
+
+from distill_local.node.process import ContainerProcess, run_inside
+
+_BODY_AT_MOST = 512
+
+
+@dataclass(frozen=True)
+class Count:
+    """Answers in a row, and the verdict they add up to (None: not decided yet)."""
+
+    successes: int = 0
+    failures: int = 0
+    verdict: bool | None = None
+
+    def after(self, ok: bool, success_threshold: int, failure_threshold: int) -> Count:
+        """Return the count after one more answer."""
+        if ok:
+            count = replace(self, successes=self.successes + 1, failures=0)
+            return replace(count, verdict=True) if count.successes >= success_threshold else count
+        count = replace(self, successes=0, failures=self.failures + 1)
+        return replace(count, verdict=False) if count.failures >= failure_threshold else count
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a probe is aimed at."""
+
+    process: ContainerProcess
+    address: str
+    ports: dict[str, int]
+
+    def port(self, given: int | str) -> int:
+        """Return the number of a port that may be given by name."""
+        if isinstance(given, int) or given.isdigit():
+            return int(given)
+        if given not in self.ports:
+            raise ValueError(f"couldn't find port: {given} in the container's ports")
+        return self.ports[given]
+
+
+def named_ports(container: dict[str, Any]) -> dict[str, int]:
+    """Return the named ports of a container."""
+    return {port["name"]: port["containerPort"] for port in container.get("ports") or [] if "name" in port}
+
+
+async def _http(probe: dict[str, Any], target: Target) -> tuple[bool, str]:
+    get = probe["httpGet"]
+    scheme = get.get("scheme", "HTTP").lower()
+    url = f"{scheme}://{get.get('host') or target.address}:{target.port(get['port'])}{get.get('path') or '/'}"
+    headers = {"User-Agent": "kube-probe/1.36"} | {
+        h["name"]: h["value"] for h in get.get("httpHeaders") or []
+    }
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # as a kubelet: probes verify nothing
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url, headers=headers, ssl=context, allow_redirects=False) as answer,
+    ):
+        body = (await answer.content.read(_BODY_AT_MOST)).decode(errors="replace")
+        return (
+            200 <= answer.status < 400,
+            f"HTTP probe failed with statuscode: {answer.status}: {body}".strip(": "),
+        )
+
+
+async def _tcp(probe: dict[str, Any], target: Target) -> tuple[bool, str]:
+    socket = probe["tcpSocket"]
+    _, writer = await asyncio.open_connection(
+        socket.get("host") or target.address, target.port(socket["port"])
+    )
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True, ""
+
+
+async def check(probe: dict[str, Any], target: Target) -> tuple[bool, str]:
+    """Ask once; return whether the answer is good, and if not, why."""
+    seconds = probe.get("timeoutSeconds", 1)
+    try:
+        if "exec" in probe:
+            code, output = await run_inside(target.process, probe["exec"]["command"], seconds)
+            return code == 0, output
+        async with asyncio.timeout(seconds):
+            return await (_http(probe, target) if "httpGet" in probe else _tcp(probe, target))
+    except TimeoutError:
+        return False, f"no answer within {seconds} s"
+    except (OSError, aiohttp.ClientError, ValueError) as error:
+        return False, str(error)
+
+
+async def watch(
+    probe: dict[str, Any],
+    target: Target,
+    report: Callable[[bool], Awaitable[None]],
+    failed: Callable[[str], None],
+) -> None:
+    """Ask again and again; report each change of the verdict and every verdict of failure, note each failure."""
+    count = Count()
+    await asyncio.sleep(probe.get("initialDelaySeconds", 0))
+    while True:
+        ok, why = await check(probe, target)
+        if not ok:
+            failed(why)
+        before = count.verdict
+        count = count.after(ok, probe.get("successThreshold", 1), probe.get("failureThreshold", 3))
+        if count.verdict is not None and count.verdict != before:
+            await report(count.verdict)
+        await asyncio.sleep(probe.get("periodSeconds", 10))

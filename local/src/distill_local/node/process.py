@@ -1,0 +1,233 @@
+"""One run of one container: a process tree in namespaces of its own, its logs, its memory limit, its end.
+
+`runner` starts a `ContainerProcess` for each run; hooks and exec probes use `run_inside`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import distill_local
+from distill_local.node import logs
+from distill_local.node.model import now
+
+_PACKAGES = str(Path(distill_local.__file__).parent.parent)
+_ENTER = (sys.executable, "-S", "-s", "-m", "distill_local.node.inside.enter")
+_MEMORY_SECONDS = 0.5
+_OUTPUT_AT_MOST = 10 * 1024
+
+
+class StartError(Exception):
+    """Why a container's program could not be started."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A file or folder of this machine at a path of the container."""
+
+    source: str
+    target: str
+    readonly: bool = False
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Everything `enter` needs to start a container."""
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    user: int
+    group: int
+    hostname: str
+    mounts: list[Mount]
+    hidden: list[str]
+    devices: list[str]
+    readonly: bool
+    no_new_privileges: bool
+    drop_capabilities: bool
+    workspace: str
+    network: int
+    memory_limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a process ended: the code a shell would show, and whether the node killed it for its memory."""
+
+    code: int
+    out_of_memory: bool
+    started: datetime
+    finished: datetime
+
+
+async def _start(
+    spec: dict[str, Any], passed: tuple[int, ...]
+) -> tuple[asyncio.subprocess.Process, asyncio.StreamReader]:
+    """Start `enter` and return it with the stream of its answers."""
+    reading, writing = os.pipe()
+    try:
+        helper = await asyncio.create_subprocess_exec(
+            *_ENTER,
+            str(writing),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=(writing, *passed),
+            env={"PYTHONPATH": _PACKAGES},
+            start_new_session=True,
+        )
+    finally:
+        os.close(writing)
+    answers = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(answers), os.fdopen(reading, "rb"))
+    assert helper.stdin is not None
+    helper.stdin.write(json.dumps(spec).encode())
+    with contextlib.suppress(ConnectionError):
+        await helper.stdin.drain()
+    helper.stdin.close()
+    return helper, answers
+
+
+async def _answer(answers: asyncio.StreamReader) -> dict[str, Any]:
+    line = await answers.readline()
+    found: dict[str, Any] = json.loads(line) if line else {}
+    return found
+
+
+@dataclass
+class ContainerProcess:
+    """A running container."""
+
+    pid: int
+    helper: asyncio.subprocess.Process
+    answers: asyncio.StreamReader
+    pumps: list[asyncio.Task[None]]
+    launch: Launch
+    started: datetime = field(default_factory=now)
+    out_of_memory: bool = False
+
+    @classmethod
+    async def start(cls, launch: Launch, log: Path) -> ContainerProcess:
+        """Start a container; StartError says why its program did not begin."""
+        Path(launch.workspace).mkdir(parents=True, exist_ok=True)
+        helper, answers = await _start(asdict(launch), (launch.network,))
+        assert helper.stdout is not None
+        assert helper.stderr is not None
+        pumps = [
+            asyncio.create_task(logs.record(helper.stdout, "stdout", log)),
+            asyncio.create_task(logs.record(helper.stderr, "stderr", log)),
+        ]
+        try:
+            first = await _answer(answers)
+        except asyncio.CancelledError:
+            helper.kill()  # the kernel ends the container with it
+            raise
+        if "pid" not in first:
+            await helper.wait()
+            await asyncio.gather(*pumps)
+            raise StartError(
+                first.get("error") or logs.tail_of(log, 5) or "the container's set-up was killed"
+            )
+        return cls(first["pid"], helper, answers, pumps, launch)
+
+    async def wait(self) -> Exit:
+        """Wait for the end; StartError if the program itself could not be executed."""
+        watcher = asyncio.create_task(self._watch_memory())
+        try:
+            status, error = None, None
+            while said := await _answer(self.answers):
+                error = said.get("error", error)
+                status = said.get("status", status)
+            await self.helper.wait()
+            await asyncio.gather(*self.pumps)
+        finally:
+            watcher.cancel()
+        if error:
+            raise StartError(error)
+        return Exit(_exit_code(status), self.out_of_memory, self.started, now())
+
+    def record(self, file: Path) -> None:
+        """Note which process this is, for a node that starts after this one was killed."""
+        with contextlib.suppress(psutil.Error):
+            file.write_text(json.dumps({"pid": self.pid, "created": psutil.Process(self.pid).create_time()}))
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the container's first process."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    async def _watch_memory(self) -> None:
+        limit = self.launch.memory_limit
+        while limit is not None:
+            await asyncio.sleep(_MEMORY_SECONDS)
+            if _resident(self.pid, shared=True) > limit and _resident(self.pid, shared=False) > limit:
+                self.out_of_memory = True
+                self.signal(signal.SIGKILL)
+                return
+
+
+def end_recorded(file: Path) -> None:
+    """End the process that `record` noted, if it is still that process."""
+    try:
+        noted = json.loads(file.read_text())
+        process = psutil.Process(noted["pid"])
+        if process.create_time() == noted["created"]:
+            process.kill()
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return  # no such process, or never noted to the end: nothing to end
+
+
+def _exit_code(status: int | None) -> int:
+    if status is None:
+        return 128 + signal.SIGKILL  # the helper was killed, and its container with it
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _resident(pid: int, *, shared: bool) -> int:
+    """Return the bytes that a process tree holds in memory; with shared pages counted once for each process or split."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                total += process.memory_info().rss if shared else process.memory_full_info().pss
+    return total
+
+
+async def run_inside(container: ContainerProcess, argv: list[str], timeout: float | None) -> tuple[int, str]:
+    """Run a program in a running container and return its exit code and output; TimeoutError after `timeout` s."""
+    spec = asdict(container.launch) | {"join": container.pid, "argv": argv}
+    helper, answers = await _start(spec, ())
+    child = 0
+    try:
+        async with asyncio.timeout(timeout):
+            said = await _answer(answers)
+            child = said.get("pid", 0)
+            output, errors = await helper.communicate()
+            rest = [json.loads(line) async for line in answers]
+    except TimeoutError:
+        for pid in filter(None, (child, helper.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await helper.wait()
+        raise
+    text = (output + errors)[:_OUTPUT_AT_MOST].decode(errors="replace").strip()
+    for fact in (said, *rest):
+        if "error" in fact:
+            return 126, fact["error"]
+    status = next((fact["status"] for fact in rest if "status" in fact), None)
+    return _exit_code(status), text
