@@ -29,14 +29,16 @@ class Arranged:
 def arrange(opened: Opened, dataset: Dataset, *, seed: int) -> Arranged:
     """The parts of `dataset`. Splits the source has are used as they are; others are cut from train by `seed`.
 
-    Raises ContractBroken (SplitNotFound, EmptySplit).
+    Raises ContractBroken (SplitNotFound, EmptySplit, SplitsOverlap).
     """
+    _refuse_overlap(dataset.splits)
+    _refuse_empty(opened, dataset.splits)
     parts = _Parts(opened, dataset.splits, seed)
     test = parts.of("test", cut.TEST_SHARE)
     validation = parts.of("validation", cut.VALIDATION_SHARE)
     train = parts.train(dataset.limit)
-    for field, part in (("train", train), ("validation", validation), ("test", test)):
-        _refuse_empty(opened, field, getattr(dataset.splits, field), part)
+    for field, part in (("validation", validation), ("test", test), ("train", train)):
+        _refuse_nothing_cut(opened, field, part)
     return Arranged(train, validation, test, tuple(parts.says))
 
 
@@ -107,17 +109,31 @@ def _all(source: SourceSplit) -> Selection:
     return Selection(source, torch.arange(len(source)))
 
 
-def _refuse_empty(opened: Opened, field: str, name: str, part: Selection) -> None:
-    if len(part):
-        return
-    if name in opened.splits and len(opened.splits[name]) == 0:
+def _refuse_overlap(names: Splits) -> None:
+    for field in ("validation", "test"):
+        if getattr(names, field) == names.train:
+            raise ContractBroken(
+                "SplitsOverlap",
+                f"dataset.splits.{field} and dataset.splits.train are both {names.train!r}: the student would be measured "
+                f"on what it was trained on; leave {field} out to have it cut from train",
+            )
+
+
+def _refuse_empty(opened: Opened, names: Splits) -> None:
+    for field in ("train", "validation", "test"):
+        name = getattr(names, field)
+        if name in opened.splits and len(opened.splits[name]) == 0:
+            raise ContractBroken(
+                "EmptySplit",
+                f"dataset.splits.{field} is {name!r}, and {opened.name} has no sample in it: "
+                "put samples there or name another split",
+            )
+
+
+def _refuse_nothing_cut(opened: Opened, field: str, part: Selection) -> None:
+    if not len(part):
         raise ContractBroken(
             "EmptySplit",
-            f"dataset.splits.{field} is {name!r}, and {opened.name} has no sample in it: "
-            "put samples there or name another split",
+            f"{opened.name} has no split for {field} and too few training samples to cut one from them: "
+            f"add samples, or a split, and name it in dataset.splits.{field}",
         )
-    raise ContractBroken(
-        "EmptySplit",
-        f"{opened.name} has no split {name!r} and too few training samples to cut one from them: "
-        f"add samples, or a split, and name it in dataset.splits.{field}",
-    )

@@ -16,13 +16,26 @@ VALIDATION_SHARE = 0.1
 def cut(labels: Tensor, share: float, *, seed: int) -> tuple[Tensor, Tensor]:
     """Cut `share` off, from each class alike: rows that stay and rows cut off, both int64 and sorted.
 
-    `labels` is int64 [N]. A class with one sample keeps it.
+    `labels` is int64 [N]. Each class keeps at least one sample.
     """
-    taken = [rows[: round(len(rows) * share)] for rows in _shuffled_by_class(labels, seed)]
+    by_class = _shuffled_by_class(labels, seed)
+    counts = proportional_shares([len(rows) for rows in by_class], share)
+    taken = [rows[:count] for rows, count in zip(by_class, counts, strict=True)]
     off = torch.cat(taken).sort().values if taken else torch.empty(0, dtype=torch.int64)
     stays = torch.ones(len(labels), dtype=torch.bool)
     stays[off] = False
     return stays.nonzero().flatten(), off
+
+
+def proportional_shares(available: list[int], share: float) -> list[int]:
+    """`share` of each class in whole samples, by largest remainder, so that small classes add up to what is asked."""
+    exact = [count * share for count in available]
+    shares = [min(int(part), max(count - 1, 0)) for part, count in zip(exact, available, strict=True)]
+    missing = round(sum(exact)) - sum(shares)
+    by_remainder = sorted(range(len(available)), key=lambda index: int(exact[index]) - exact[index])
+    for index in [index for index in by_remainder if shares[index] < available[index] - 1][: max(missing, 0)]:
+        shares[index] += 1
+    return shares
 
 
 def limited(labels: Tensor, limit: int, *, seed: int) -> Tensor:

@@ -94,8 +94,8 @@ def _labels(
     indices = {split: _whole_numbers(found, field) for split, found in values.items()}
     names = next((table.class_names for table in tables.values() if table.class_names), None)
     classes = names or tuple(map(str, range(labels.count_from(indices.values(), field=field))))
-    for split, found in indices.items():
-        labels.check_range(found, len(classes), field=f"{field} of split {split!r}")
+    for split, rows in indices.items():
+        labels.check_range(rows, len(classes), field=f"{field} of split {split!r}")
     return classes, indices, ()
 
 
