@@ -7,14 +7,12 @@ What the exit codes of the trainer mean for retries stands here, as podFailurePo
 from __future__ import annotations
 
 from distill_api.contract import ExitCode
-from distill_api.naming import DOMAIN
 from distill_operator.kinds import JOB, Object
 from distill_operator.manifests.metadata import metadata
 from distill_operator.manifests.pods import PodShape, check_shape, pod_template, training_shape
+from distill_operator.observe import CONFIG_ANNOTATION
 from distill_operator.plan import TrainingPlan
 
-CONFIG_ANNOTATION = f"{DOMAIN}/config"
-"""On a Job: the ConfigMap that its pods read."""
 CHECK_RETRIES = 2
 
 

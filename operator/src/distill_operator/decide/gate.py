@@ -1,0 +1,79 @@
+"""The gate: whether a trained student may be served. Pure arithmetic on the trainer's result.
+
+Without `gate.confidence` the point estimates are judged; with it the bounds of their intervals that are worse for
+the student: the upper end of the drop, the lower end of the metric.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from distill_api.delivery import Gate
+from distill_api.status import Result
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Passed or not, with a reason and a sentence with all figures."""
+
+    passed: bool
+    reason: str
+    message: str
+
+
+def judge(gate: Gate, result: Result) -> Judgement:
+    """Judge a result by a gate."""
+    unfit = _unfit(gate, result)
+    if unfit is not None:
+        return unfit
+    sentences = [f"student {result.student.metric:.3f} against teacher {result.teacher.metric:.3f}"]
+    reasons = []
+    if gate.max_drop_vs_teacher is not None:
+        sentences.append(_drop_sentence(gate.max_drop_vs_teacher, result))
+        if _drop(gate, result) > gate.max_drop_vs_teacher:
+            reasons.append("DropTooLarge")
+    if gate.min_value is not None:
+        sentences.append(_value_sentence(gate.min_value, gate, result))
+        if _value(gate, result) < gate.min_value:
+            reasons.append("ValueTooSmall")
+    judged = "the bound" if gate.confidence else "the estimate"
+    message = f"{gate.metric.value}: {'; '.join(sentences)}; {judged} is judged, on {result.samples} samples"
+    return Judgement(not reasons, reasons[0] if reasons else "Passed", message)
+
+
+def _unfit(gate: Gate, result: Result) -> Judgement | None:
+    """A result that does not hold what the gate asks for cannot pass it."""
+    if gate.metric != result.metric:
+        message = (
+            f"gate.metric is {gate.metric.value}, but evaluation.metric is {result.metric.value}: "
+            "only that was measured; set gate.metric to it"
+        )
+        return Judgement(False, "MetricNotMeasured", message)
+    level = result.drop.confidence
+    if gate.confidence is not None and not math.isclose(gate.confidence, level, abs_tol=1e-6):
+        message = (
+            f"gate.confidence is {gate.confidence:g}, but the intervals were computed at {level:g}; "
+            f"set gate.confidence to {level:g}"
+        )
+        return Judgement(False, "ConfidenceNotMeasured", message)
+    return None
+
+
+def _drop(gate: Gate, result: Result) -> float:
+    return result.drop.high if gate.confidence else result.drop.value
+
+
+def _value(gate: Gate, result: Result) -> float:
+    return result.student.metric_low if gate.confidence else result.student.metric
+
+
+def _drop_sentence(allowed: float, result: Result) -> str:
+    drop = result.drop
+    interval = f"{drop.confidence * 100:g} % interval {drop.low:.3f}–{drop.high:.3f}"
+    return f"drop {drop.value:.3f}, {interval}, allowed {allowed:g}"
+
+
+def _value_sentence(least: float, gate: Gate, result: Result) -> str:
+    low = f", lower bound {result.student.metric_low:.3f}" if gate.confidence else ""
+    return f"value {result.student.metric:.3f}{low}, at least {least:g} is needed"
