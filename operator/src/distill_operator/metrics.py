@@ -72,10 +72,17 @@ class Metrics:
             ("namespace", "service"),
             registry=registry,
         )
+        self.canary_phase = Gauge(
+            "distill_canary_phase",
+            "1 for each service, with the phase of its last rollout.",
+            ("namespace", "service", "phase"),
+            registry=registry,
+        )
         self.canary_rollbacks = Counter(
             "distill_canary_rollbacks_total", "Rollouts that were taken back.", registry=registry
         )
         self._phases: dict[tuple[str, str], tuple[str, str]] = {}
+        self._rollouts: dict[tuple[str, str], str] = {}
         self._initialise()
 
     def _initialise(self) -> None:
@@ -110,6 +117,22 @@ class Metrics:
             task, phase = before
             self.job_info.remove(namespace, name, task, phase)
             self.jobs.labels(phase).dec()
+
+    def set_rollout(self, namespace: str, service: str, weight: float, phase: str) -> None:
+        """The service's new version gets this share (0 where there is none); exactly one phase of it is 1."""
+        self.canary_weight.labels(namespace, service).set(weight)
+        before = self._rollouts.get((namespace, service))
+        if before is not None and before != phase:
+            self.canary_phase.remove(namespace, service, before)
+        self._rollouts[namespace, service] = phase
+        self.canary_phase.labels(namespace, service, phase).set(1)
+
+    def forget_rollout(self, namespace: str, service: str) -> None:
+        """The service is gone: so are its series."""
+        phase = self._rollouts.pop((namespace, service), None)
+        if phase is not None:
+            self.canary_weight.remove(namespace, service)
+            self.canary_phase.remove(namespace, service, phase)
 
     def depth(self, value: int) -> None:
         """Keys that wait."""
