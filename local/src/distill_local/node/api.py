@@ -89,14 +89,19 @@ class Api:
         if self._session is not None:
             await self._session.close()
 
+    @property
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("Api is used outside of its `async with`")
+        return self._session
+
     async def request(
         self, method: str, path: str, body: Object | None = None, kind: str = "application/json"
     ) -> Object:
         """Make one request; raise ApiError for an answer that is not 2xx."""
-        assert self._session is not None
         data = json.dumps(body) if body is not None else None
         headers = {"Content-Type": kind} if body is not None else {}
-        async with self._session.request(method, self._server + path, data=data, headers=headers) as answer:
+        async with self._open.request(method, self._server + path, data=data, headers=headers) as answer:
             text = await answer.text()
             if answer.status >= 400:
                 raise _error(answer.status, text)
@@ -121,11 +126,10 @@ class Api:
 
     async def watch(self, path: str, version: str) -> AsyncIterator[Object]:
         """Yield watch events after a resource version until the server ends the watch."""
-        assert self._session is not None
         sign = "&" if "?" in path else "?"
         query = f"watch=1&allowWatchBookmarks=true&timeoutSeconds={_WATCH_SECONDS}&resourceVersion={version}"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_WATCH_SECONDS + 30)
-        async with self._session.get(f"{self._server}{path}{sign}{query}", timeout=timeout) as answer:
+        async with self._open.get(f"{self._server}{path}{sign}{query}", timeout=timeout) as answer:
             if answer.status >= 400:
                 raise _error(answer.status, await answer.text())
             async for line in answer.content:

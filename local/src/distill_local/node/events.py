@@ -29,7 +29,9 @@ class Events:
         self, pod: dict[str, Any], reason: str, message: str, *, warning: bool = True, container: str = ""
     ) -> None:
         """Post an event about a pod, or one of its containers, in the background."""
-        task = asyncio.create_task(self._post(pod, reason, message[:_MESSAGE_AT_MOST], warning, container))
+        task = asyncio.create_task(
+            self._post(pod, reason, message[:_MESSAGE_AT_MOST], warning=warning, container=container)
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -42,7 +44,7 @@ class Events:
         self._posted = {key: value for key, value in self._posted.items() if key[0] != uid}
 
     async def _post(
-        self, pod: dict[str, Any], reason: str, message: str, warning: bool, container: str
+        self, pod: dict[str, Any], reason: str, message: str, *, warning: bool, container: str
     ) -> None:
         metadata = pod["metadata"]
         key = (metadata["uid"], reason, message)

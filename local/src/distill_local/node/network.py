@@ -7,6 +7,7 @@ links included. Nothing is routed beyond this machine.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import secrets
@@ -78,10 +79,8 @@ class Network:
 
     def create_bridge(self) -> None:
         """Create the bridge, or take over the one that a node before this one left."""
-        try:
+        with contextlib.suppress(FileExistsError):
             rtnetlink.create_bridge(BRIDGE)
-        except FileExistsError:
-            pass
         rtnetlink.add_address(BRIDGE, ipaddress.IPv4Interface(f"{self.gateway}/{self.range.prefixlen}"))
         rtnetlink.set_up(BRIDGE)
         # The supervisor makes a wider range local to this machine; the longer prefix takes the pods' part out.

@@ -50,6 +50,7 @@ class PodWorker:
         self._over = False
         self._ending = asyncio.Event()
         self._object_gone = False
+        self._hasty = False
         self._publisher = Publisher(node.api, pod, self._status)
         self.update(pod)
 
@@ -113,6 +114,9 @@ class PodWorker:
                 self.node.events.post(self.pod, *_DEADLINE)
             if work in done:
                 work.result()
+        except asyncio.CancelledError:
+            self._hasty = True  # the node itself ends
+            raise
         finally:
             ending.cancel()
             await self._stop(work)
@@ -122,7 +126,7 @@ class PodWorker:
         return None if limit is None else max(0.0, limit - (now() - self._started).total_seconds())
 
     def _grace(self) -> float:
-        if self._object_gone:
+        if self._object_gone or self._hasty:
             return 0.0
         metadata = self.pod["metadata"]
         default = self.pod["spec"].get("terminationGracePeriodSeconds", 30)
@@ -141,19 +145,19 @@ class PodWorker:
         await asyncio.gather(work, return_exceptions=True)
 
     async def _work(self) -> None:
-        self._network = self.node.network.attach()
+        network = self._network = self.node.network.attach()
         self._publisher.changed()
         scope = Scope(
             self.pod,
-            {"podIP": self._network.address, "hostIP": self.node.settings.address},
+            {"podIP": network.address, "hostIP": self.node.settings.address},
             self.node.settings.capacity,
         )
         await self._mount(scope)
         refreshing = asyncio.create_task(self._refresh(scope))
         try:
-            if await self._initialize():
+            if await self._initialize(network):
                 mains = [
-                    self._runner(container, self.policy).start()
+                    self._runner(container, self.policy, network).start()
                     for container in self.pod["spec"]["containers"]
                 ]
                 await asyncio.gather(*mains)
@@ -176,27 +180,25 @@ class PodWorker:
             await asyncio.sleep(_REFRESH_SECONDS)
             await self._mount(scope)
 
-    async def _initialize(self) -> bool:
+    async def _initialize(self, network: PodNetwork) -> bool:
         """Run the init containers one after the other; False if one failed for good."""
         for container in self.pod["spec"].get("initContainers") or []:
             if is_sidecar(container):
-                runner = self._runner(container, "Always")
+                runner = self._runner(container, "Always", network)
                 runner.start()
-                while not runner.view.started:
-                    await asyncio.sleep(0.05)
+                await runner.begun.wait()
                 continue
             view = self.views[container["name"]]
             if isinstance(view.state, Terminated) and view.state.exit_code == 0:
                 continue  # done before this node was restarted
-            runner = self._runner(container, "Never" if self.policy == "Never" else "OnFailure")
+            runner = self._runner(container, "Never" if self.policy == "Never" else "OnFailure", network)
             await runner.start()
             if not isinstance(runner.view.state, Terminated) or runner.view.state.exit_code != 0:
                 return False
         return True
 
-    def _runner(self, container: dict[str, Any], policy: str) -> Runner:
-        assert self._network is not None
-        place = Place(self.pod, self._network.address, self._network.namespace, self._volumes)
+    def _runner(self, container: dict[str, Any], policy: str, network: PodNetwork) -> Runner:
+        place = Place(self.pod, network.address, network.namespace, self._volumes)
         runner = Runner(
             self.node, place, container, policy, self.views[container["name"]], self._publisher.changed
         )

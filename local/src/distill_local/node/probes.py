@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +27,7 @@ class Count:
     failures: int = 0
     verdict: bool | None = None
 
-    def after(self, ok: bool, success_threshold: int, failure_threshold: int) -> Count:
+    def after(self, *, ok: bool, success_threshold: int, failure_threshold: int) -> Count:
         """Return the count after one more answer."""
         if ok:
             count = replace(self, successes=self.successes + 1, failures=0)
@@ -104,13 +104,10 @@ async def check(probe: dict[str, Any], target: Target) -> tuple[bool, str]:
         return False, str(error)
 
 
-async def watch(
-    probe: dict[str, Any],
-    target: Target,
-    report: Callable[[bool], Awaitable[None]],
-    failed: Callable[[str], None],
-) -> None:
-    """Ask again and again; report each change of the verdict and every verdict of failure, note each failure."""
+async def verdicts(
+    probe: dict[str, Any], target: Target, failed: Callable[[str], None]
+) -> AsyncIterator[bool]:
+    """Ask again and again; yield each change of the verdict, and call `failed` for each answer that is not good."""
     count = Count()
     await asyncio.sleep(probe.get("initialDelaySeconds", 0))
     while True:
@@ -118,7 +115,11 @@ async def watch(
         if not ok:
             failed(why)
         before = count.verdict
-        count = count.after(ok, probe.get("successThreshold", 1), probe.get("failureThreshold", 3))
+        count = count.after(
+            ok=ok,
+            success_threshold=probe.get("successThreshold", 1),
+            failure_threshold=probe.get("failureThreshold", 3),
+        )
         if count.verdict is not None and count.verdict != before:
-            await report(count.verdict)
+            yield count.verdict
         await asyncio.sleep(probe.get("periodSeconds", 10))

@@ -14,7 +14,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -26,6 +26,7 @@ _PACKAGES = str(Path(distill_local.__file__).parent.parent)
 _ENTER = (sys.executable, "-S", "-s", "-m", "distill_local.node.inside.enter")
 _MEMORY_SECONDS = 0.5
 _OUTPUT_AT_MOST = 10 * 1024
+_Pipe = TypeVar("_Pipe")
 
 
 class StartError(Exception):
@@ -72,6 +73,12 @@ class Exit:
     finished: datetime
 
 
+def _opened(pipe: _Pipe | None) -> _Pipe:
+    if pipe is None:
+        raise RuntimeError("a pipe to the container's helper was not opened")
+    return pipe
+
+
 async def _start(
     spec: dict[str, Any], passed: tuple[int, ...]
 ) -> tuple[asyncio.subprocess.Process, asyncio.StreamReader]:
@@ -93,11 +100,11 @@ async def _start(
     answers = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(answers), os.fdopen(reading, "rb"))
-    assert helper.stdin is not None
-    helper.stdin.write(json.dumps(spec).encode())
+    stdin = _opened(helper.stdin)
+    stdin.write(json.dumps(spec).encode())
     with contextlib.suppress(ConnectionError):
-        await helper.stdin.drain()
-    helper.stdin.close()
+        await stdin.drain()
+    stdin.close()
     return helper, answers
 
 
@@ -118,17 +125,15 @@ class ContainerProcess:
     launch: Launch
     started: datetime = field(default_factory=now)
     out_of_memory: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     async def start(cls, launch: Launch, log: Path) -> ContainerProcess:
         """Start a container; StartError says why its program did not begin."""
-        Path(launch.workspace).mkdir(parents=True, exist_ok=True)
         helper, answers = await _start(asdict(launch), (launch.network,))
-        assert helper.stdout is not None
-        assert helper.stderr is not None
         pumps = [
-            asyncio.create_task(logs.record(helper.stdout, "stdout", log)),
-            asyncio.create_task(logs.record(helper.stderr, "stderr", log)),
+            asyncio.create_task(logs.record(_opened(helper.stdout), "stdout", log)),
+            asyncio.create_task(logs.record(_opened(helper.stderr), "stderr", log)),
         ]
         try:
             first = await _answer(answers)
@@ -155,6 +160,7 @@ class ContainerProcess:
             await asyncio.gather(*self.pumps)
         finally:
             watcher.cancel()
+            self.ended.set()
         if error:
             raise StartError(error)
         return Exit(_exit_code(status), self.out_of_memory, self.started, now())
@@ -208,13 +214,13 @@ def _resident(pid: int, *, shared: bool) -> int:
     return total
 
 
-async def run_inside(container: ContainerProcess, argv: list[str], timeout: float | None) -> tuple[int, str]:
-    """Run a program in a running container and return its exit code and output; TimeoutError after `timeout` s."""
+async def run_inside(container: ContainerProcess, argv: list[str], seconds: float | None) -> tuple[int, str]:
+    """Run a program in a running container and return its exit code and output; TimeoutError after `seconds`."""
     spec = asdict(container.launch) | {"join": container.pid, "argv": argv}
     helper, answers = await _start(spec, ())
     child = 0
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             said = await _answer(answers)
             child = said.get("pid", 0)
             output, errors = await helper.communicate()

@@ -31,7 +31,9 @@ def clear_leftovers(pods: Path, present: set[str]) -> None:
 
 def _ended(state: dict[str, Any]) -> Terminated | None:
     if "running" in state:
-        return Terminated(137, "Error", parse_timestamp(state["running"]["startedAt"]), now(), _ENDED_WITH_NODE)
+        return Terminated(
+            137, "Error", parse_timestamp(state["running"]["startedAt"]), now(), _ENDED_WITH_NODE
+        )
     ended = state.get("terminated")
     if not ended:
         return None

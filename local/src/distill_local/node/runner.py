@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,7 @@ class Runner:
     changed: Callable[[], None]
     process: ContainerProcess | None = None
     stopping: bool = False
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
     _task: asyncio.Task[None] | None = None
     _backoff: Backoff = field(default_factory=Backoff)
     _kill: asyncio.Task[None] | None = None
@@ -53,7 +55,11 @@ class Runner:
 
     def log_path(self, restart: int) -> Path:
         """Return the log of one run, counted from 0."""
-        return self.node.log_folder(self.place.pod["metadata"]["uid"]) / str(self.spec["name"]) / f"{restart}.log"
+        return (
+            self.node.log_folder(self.place.pod["metadata"]["uid"])
+            / str(self.spec["name"])
+            / f"{restart}.log"
+        )
 
     def _set(self, **changes: Any) -> None:
         self.view = replace(self.view, **changes)
@@ -120,6 +126,7 @@ class Runner:
         log = self.log_path(self.view.restarts)
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()
+        self.log_path(self.view.restarts - 2).unlink(missing_ok=True)  # `kubectl logs --previous` needs one
         identity = f"process://{self.place.pod['metadata']['uid']}/{self.spec['name']}/{self.view.restarts}"
         begun = now()
         watchers: list[asyncio.Task[None]] = []
@@ -156,40 +163,24 @@ class Runner:
             await self._hook("PostStart", hook, process, None)
         target = probes.Target(process, self.place.address, probes.named_ports(self.spec))
         if "startupProbe" in self.spec:
-            begun = asyncio.Event()
-
-            async def startup(ok: bool) -> None:
+            async for ok in probes.verdicts(self.spec["startupProbe"], target, self._noted("Startup")):
                 if ok:
-                    begun.set()
-                else:
-                    self._restart(process, "startup")
-
-            async with asyncio.TaskGroup() as group:
-                loop = group.create_task(
-                    probes.watch(self.spec["startupProbe"], target, startup, self._noted("Startup"))
-                )
-                await begun.wait()
-                loop.cancel()
+                    break
+                self._restart(process, "startup")
         self._set(started=True, ready="readinessProbe" not in self.spec)
-        async with asyncio.TaskGroup() as group:
-            if "readinessProbe" in self.spec:
-                group.create_task(
-                    probes.watch(
-                        self.spec["readinessProbe"], target, self._readiness, self._noted("Readiness")
-                    )
-                )
-            if "livenessProbe" in self.spec:
+        self.begun.set()
+        await asyncio.gather(self._watch_readiness(target), self._watch_liveness(target))
 
-                async def liveness(ok: bool) -> None:
-                    if not ok:
-                        self._restart(process, "liveness")
+    async def _watch_readiness(self, target: probes.Target) -> None:
+        if "readinessProbe" in self.spec:
+            async for ok in probes.verdicts(self.spec["readinessProbe"], target, self._noted("Readiness")):
+                self._set(ready=ok and not self.stopping)
 
-                group.create_task(
-                    probes.watch(self.spec["livenessProbe"], target, liveness, self._noted("Liveness"))
-                )
-
-    async def _readiness(self, ok: bool) -> None:
-        self._set(ready=ok and not self.stopping)
+    async def _watch_liveness(self, target: probes.Target) -> None:
+        if "livenessProbe" in self.spec:
+            async for ok in probes.verdicts(self.spec["livenessProbe"], target, self._noted("Liveness")):
+                if not ok:
+                    self._restart(target.process, "liveness")
 
     def _noted(self, kind: str) -> Callable[[str], None]:
         return lambda why: self._event("Unhealthy", f"{kind} probe failed: {why}")
@@ -230,9 +221,9 @@ class Runner:
             await self._hook("PreStop", hook, process, grace)
         if grace > 0:
             process.signal(signal.SIGTERM)
-        while self.process is process and loop.time() < deadline:
-            await asyncio.sleep(0.05)
-        if self.process is process:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.ended.wait(), max(0.0, deadline - loop.time()))
+        if not process.ended.is_set():
             process.signal(signal.SIGKILL)
 
     async def stop(self, grace: float) -> None:

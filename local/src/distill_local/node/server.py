@@ -35,13 +35,8 @@ def _log_file(pods: Pods, request: web.Request) -> tuple[Path, bool] | web.Respo
     if view is None:
         return _sentence(404, f'container "{container}" is not in pod {namespace}/{name}')
     previous = request.query.get("previous") in {"true", "1"}
-    current = view.restarts
-    if previous or (isinstance(view.state, Waiting) and view.last is not None):
-        current -= (
-            0
-            if isinstance(view.state, Waiting) and view.state.reason == "CrashLoopBackOff" and not previous
-            else 1
-        )
+    backing_off = isinstance(view.state, Waiting) and view.state.reason == "CrashLoopBackOff"
+    current = view.restarts - 1 if previous and not backing_off else view.restarts
     path = worker.node.log_folder(worker.uid) / container / f"{current}.log"
     if path.exists():
         return path, not previous

@@ -63,8 +63,8 @@ def container_status(view: View) -> dict[str, Any]:
     }
 
 
-def phase(policy: str, views: Sequence[View], initialized: bool, ended: bool) -> str:
-    """Return the phase of a pod from its main containers."""
+def phase(policy: str, views: Sequence[View], *, initialized: bool, ended: bool) -> str:
+    """Return the phase of a pod from its main containers; `ended` as in PodFacts."""
     ends = [view.state for view in views if isinstance(view.state, Terminated)]
     if ended:
         return (
@@ -72,9 +72,8 @@ def phase(policy: str, views: Sequence[View], initialized: bool, ended: bool) ->
         )
     if not initialized:
         return "Pending"
-    never_ran = [view for view in views if isinstance(view.state, Waiting) and view.last is None]
-    if never_ran and len(never_ran) + len(ends) >= 1 and not any(isinstance(v.state, Running) for v in views):
-        return "Pending"
+    if any(isinstance(view.state, Waiting) and view.last is None for view in views):
+        return "Pending"  # a container has not run yet
     if len(ends) < len(views) or policy == "Always":
         return "Running"
     if all(end.exit_code == 0 for end in ends):
@@ -118,13 +117,13 @@ def _gates(pod: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _conditions(
-    pod: Mapping[str, Any], facts: PodFacts, views: Sequence[View], initialized: bool, current: str
+    pod: Mapping[str, Any], facts: PodFacts, views: Sequence[View], current: str, *, initialized: bool
 ) -> list[dict[str, Any]]:
-    uninitialized = None if initialized else ("ContainersNotInitialized", "containers with incomplete status")
+    uninitialized = ("ContainersNotInitialized", "containers with incomplete status")
     containers = _unready(views, current)
     return [
         _condition("PodReadyToStartContainers", None if facts.address and not facts.ended else ("", "")),
-        _condition("Initialized", uninitialized),
+        _condition("Initialized", None if initialized or current == "Succeeded" else uninitialized),
         _condition("ContainersReady", containers),
         _condition("Ready", containers or _gates(pod)),
         _condition("PodScheduled", None),
@@ -155,7 +154,7 @@ def pod_status(
     current = (
         "Failed"
         if facts.failed_reason
-        else phase(spec.get("restartPolicy", "Always"), mains, initialized, facts.ended)
+        else phase(spec.get("restartPolicy", "Always"), mains, initialized=initialized, ended=facts.ended)
     )
     status: dict[str, Any] = {
         "phase": current,
@@ -164,7 +163,7 @@ def pod_status(
         "reason": facts.failed_reason,
         "message": facts.failed_message,
         "qosClass": (pod.get("status") or {}).get("qosClass", "BestEffort"),
-        "conditions": _dated(pod, _conditions(pod, facts, mains, initialized, current), at),
+        "conditions": _dated(pod, _conditions(pod, facts, mains, current, initialized=initialized), at),
         "containerStatuses": [container_status(view) for view in mains],
     }
     if inits:

@@ -74,7 +74,7 @@ class Pods:
         """Run a worker; a fault of the node's own ends that one pod's processes and begins again."""
         try:
             await worker.run()
-        except Exception:
+        except Exception:  # noqa: BLE001 - one pod's fault must not end the others
             metadata: dict[str, Any] = worker.pod["metadata"]
             _log.exception(
                 "pod %s/%s: the node made a mistake and starts over", metadata["namespace"], metadata["name"]

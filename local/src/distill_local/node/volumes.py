@@ -6,6 +6,7 @@ then the link `..data` is moved to it, so that a reader never sees half of a cha
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -179,7 +180,7 @@ class PodVolumes:
                 f"persistentvolume {claim['spec']['volumeName']} is neither a folder nor a local volume, "
                 "which is all the process node can mount: use a StorageClass of provisioner distillation.dev/folder"
             )
-        if not Path(place).is_dir():
+        if not await asyncio.to_thread(Path(place).is_dir):
             raise MissingError(
                 f"the folder {place} of persistentvolume {claim['spec']['volumeName']} is not there"
             )
@@ -191,7 +192,7 @@ class PodVolumes:
         name = mount["name"]
         claim = self._claims.get(name)
         source, readonly = claim or (self.root / name, False)
-        written = any(part.startswith("..") for part in (os.listdir(source) if not claim else ()))
+        written = not claim and (source / "..data").is_symlink()
         sub = (
             expand(mount["subPathExpr"], variables) if mount.get("subPathExpr") else mount.get("subPath", "")
         )

@@ -7,6 +7,9 @@ to memory and vanish with the container), each folder that has one becomes a pla
 folder filled the same way, and what cannot be overlaid is bound read-only.
 """
 
+# Paths of two roots are joined and cut as text here, and a container should not wait for pathlib
+# ruff: noqa: PTH110, PTH112, PTH114, PTH115, PTH116, PTH120, PTH208
+
 from __future__ import annotations
 
 import os
