@@ -13,7 +13,6 @@ from distill_api.sources import Dataset, Student, Teacher
 from distill_api.status import DistillationJobStatus
 from distill_api.training import Evaluation, Objective, Task, Training
 
-
 _GATE_JUDGES_WHAT_IS_MEASURED = Rule(
     "!has(self.gate) || self.gate.metric == self.evaluation.metric",
     "must be the metric that is measured: set evaluation.metric to the same, or leave both out for accuracy",
@@ -42,23 +41,45 @@ class DistillationJobSpec(ApiModel):
         "resources",
     )
 
-    task: Task = Field(description="What the models predict.")
-    teacher: Teacher = Field(description="The trained model whose outputs the student learns.")
-    student: Student = Field(description="The smaller model that is trained.")
-    dataset: Dataset = Field(description="What the student is trained and measured on.")
-    objective: Objective = Field(default=Objective(), description="The loss.")
-    training: Training = Field(default=Training(), description="The training loop.")
-    evaluation: Evaluation = Field(default=Evaluation(), description="How student and teacher are compared.")
-    gate: Gate | None = Field(default=None, description="What the student must reach before it is served.")
-    output: Output = Field(description="Where the student is written.")
-    resources: Resources = Field(default=Resources(), description="What the training pod asks for.")
-    policy: Policy = Field(default=Policy(), description="Retries, deadlines, clean-up.")
+    task: Task = Field(description="What the models predict: ImageClassification, one class per picture.")
+    teacher: Teacher = Field(
+        description="The trained model whose outputs the student learns. Its parameters are never changed."
+    )
+    student: Student = Field(
+        description="The smaller model that is trained, and served in the teacher's place."
+    )
+    dataset: Dataset = Field(
+        description="The samples that the student is trained and measured on. The teacher predicts the same classes."
+    )
+    objective: Objective = Field(
+        default=Objective(),
+        description="The loss, α·CE(student, labels) + (1−α)·T²·KL(teacher ‖ student), both distributions softened by "
+        "T (Hinton, Vinyals, Dean 2015). The defaults are a good start.",
+    )
+    training: Training = Field(
+        default=Training(), description="The training loop: how long, in which steps, with which optimizer."
+    )
+    evaluation: Evaluation = Field(
+        default=Evaluation(),
+        description="How student and teacher are compared: on the same samples of the test split, once, at the end.",
+    )
+    gate: Gate | None = Field(
+        default=None,
+        description="What the student must reach before it is served; without a gate every trained student is.",
+    )
+    output: Output = Field(description="Where the student is written, with its figures and a report.")
+    resources: Resources = Field(
+        default=Resources(),
+        description="What the training pod asks for: GPUs, CPU, memory, and the node it runs on.",
+    )
+    policy: Policy = Field(default=Policy(), description="Retries, deadlines and clean-up.")
     suspend: bool = Field(
         default=False,
-        description="true takes the training pod away; false lets it go on from its last checkpoint.",
+        description="true takes the training pod away after it has written a checkpoint; false lets it go on from there.",
     )
     serving: Serving | None = Field(
-        default=None, description="Where the student is served; not served when not given."
+        default=None,
+        description="Where the student is served once it has passed its gate; not served when not given.",
     )
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """Names, labels and digests that every part derives the same way.
 
 A DistillationJob's name may have 253 characters and dots; a pod's labels and host name have 63 and none. Derived
-names are cut to fit and carry a hash of the whole name, so that two jobs never share one.
+names are cut to fit and carry a hash of the whole name, so that two jobs never share one by chance.
 """
 
 from __future__ import annotations
@@ -72,3 +72,8 @@ def child_name(job_name: str, uid: str, role: str = "") -> str:
 def server_name(service: str, student_digest: str) -> str:
     """InferenceService of one version: `<service>-<digest8>`; its predictor's host label stays within 63."""
     return f"{service}-{short(student_digest)}"
+
+
+def service_host(service: str, namespace: str, domain: str) -> str:
+    """Host name under which clients reach a service: `<service>-<namespace>.<domain>`, its first label within 63."""
+    return f"{label_name(f'{service}-{namespace}')}.{domain}"

@@ -52,8 +52,12 @@ class Teacher(ApiModel):
     exactly_one_of = ("builtin", "hugging_face")
     cel = (_TEACHER_IS_TRAINED,)
 
-    builtin: BuiltinModel | None = Field(default=None, description="A network that ships with the trainer.")
-    hugging_face: HuggingFaceModel | None = Field(default=None, description="A Transformers model.")
+    builtin: BuiltinModel | None = Field(
+        default=None, description="A small network that ships with the trainer."
+    )
+    hugging_face: HuggingFaceModel | None = Field(
+        default=None, description="A Transformers model of the Hugging Face hub, or a folder in its format."
+    )
     weights: Weights | None = Field(
         default=None,
         description="Trained parameters. Needed for a builtin teacher: an untrained one teaches nothing.",
@@ -70,8 +74,12 @@ class Student(ApiModel):
 
     exactly_one_of = ("builtin", "hugging_face")
 
-    builtin: BuiltinModel | None = Field(default=None, description="A network that ships with the trainer.")
-    hugging_face: HuggingFaceModel | None = Field(default=None, description="A Transformers model.")
+    builtin: BuiltinModel | None = Field(
+        default=None, description="A small network that ships with the trainer."
+    )
+    hugging_face: HuggingFaceModel | None = Field(
+        default=None, description="A Transformers model of the Hugging Face hub, or a folder in its format."
+    )
     weights: Weights | None = Field(
         default=None, description="Parameters to start from; random when not given."
     )
@@ -121,10 +129,10 @@ class Columns(ApiModel):
     """Which column holds what."""
 
     image: Annotated[str, Field(min_length=1, max_length=128)] = Field(
-        default="image", description="The picture."
+        default="image", description="Name of the column with the picture."
     )
     label: Annotated[str, Field(min_length=1, max_length=128)] = Field(
-        default="label", description="The class."
+        default="label", description="Name of the column with the class."
     )
 
 
@@ -132,13 +140,15 @@ class Splits(ApiModel):
     """Names of the parts of the data. Where the data has none of a name, that part is cut from train, by seed."""
 
     train: Annotated[str, Field(min_length=1, max_length=63)] = Field(
-        default="train", description="Trained on."
+        default="train", description="Name of the part that is trained on."
     )
     validation: Annotated[str, Field(min_length=1, max_length=63)] = Field(
-        default="validation", description="Watched during training, and used to choose the best epoch."
+        default="validation",
+        description="Name of the part that is watched during training and chooses the best epoch.",
     )
     test: Annotated[str, Field(min_length=1, max_length=63)] = Field(
-        default="test", description="Seen once, at the end: the figures of status.result are measured on it."
+        default="test",
+        description="Name of the part that is seen once, at the end: the figures of status.result are measured on it.",
     )
 
 
@@ -148,10 +158,20 @@ class Dataset(ApiModel):
     exactly_one_of = ("builtin", "files", "hugging_face")
 
     builtin: BuiltinDataset | None = Field(default=None, description="Data that is there without a download.")
-    files: DatasetFiles | None = Field(default=None, description="Files on a volume.")
-    hugging_face: HuggingFaceDataset | None = Field(default=None, description="A Hugging Face data set.")
-    columns: Columns = Field(default=Columns(), description="Which column holds what.")
-    splits: Splits = Field(default=Splits(), description="Names of the parts of the data.")
+    files: DatasetFiles | None = Field(
+        default=None, description="Files on a volume, one sub-folder or file per split."
+    )
+    hugging_face: HuggingFaceDataset | None = Field(
+        default=None, description="A data set of the Hugging Face hub, or a folder in its format."
+    )
+    columns: Columns = Field(
+        default=Columns(),
+        description="Which column of a table holds what; folders of pictures and IDX files have none.",
+    )
+    splits: Splits = Field(
+        default=Splits(),
+        description="Names of the parts of the data. A part that is not there is cut from train, by training.seed.",
+    )
     limit: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = Field(
         default=None,
         description="Train on this many samples only, drawn by the seed, equally from each class.",

@@ -48,7 +48,9 @@ class ConditionType(StrEnum):
 class Condition(StatusModel):
     """metav1.Condition."""
 
-    type: Annotated[str, Field(max_length=64)] = Field(description="What is said.")
+    type: Annotated[str, Field(max_length=64)] = Field(
+        description="What is said: Accepted, ContractValid, Running, Trained, GatePassed, Delivered or Failed."
+    )
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     reason: Annotated[str, Field(max_length=128)] = Field(description="One word for why, for programs.")
     message: Annotated[str, Field(max_length=4096)] = Field(default="", description="A sentence, for people.")
@@ -125,8 +127,8 @@ class Result(StatusModel):
 
     metric: Metric = Field(description="What was measured.")
     samples: int = Field(description="Test samples.")
-    student: ModelResult = Field(description="The student.")
-    teacher: ModelResult = Field(description="The teacher.")
+    student: ModelResult = Field(description="The student, on the test split.")
+    teacher: ModelResult = Field(description="The teacher, on the same samples.")
     drop: Drop = Field(description="How much worse the student is.")
     agreement: float = Field(description="Share of samples on which both predict the same class.")
     compression: float = Field(description="Teacher's parameters ÷ student's.")
@@ -209,11 +211,13 @@ class DistillationJobStatus(StatusModel):
         default=None, description="For the METRIC column: the student's value and its share of the teacher's."
     )
     teacher: Annotated[str, Field(max_length=256)] | None = Field(
-        default=None, description="For the TEACHER column."
+        default=None, description="For the TEACHER column: its network or hub id."
     )
     student: Annotated[str, Field(max_length=256)] | None = Field(
-        default=None, description="For the STUDENT column."
+        default=None, description="For the STUDENT column: its network or hub id."
     )
     result: Result | None = Field(default=None, description="Student against teacher.")
     lineage: Lineage | None = Field(default=None, description="What the student came from.")
-    serving: ServingStatus | None = Field(default=None, description="The rollout.")
+    serving: ServingStatus | None = Field(
+        default=None, description="The rollout: from the first request to promotion or roll-back."
+    )

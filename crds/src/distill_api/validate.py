@@ -54,9 +54,8 @@ def _path(location: _Location, at: str) -> str:
 
 def _remedy(detail: ErrorDetails, field: FieldInfo | None) -> str:
     """The field's own sentence where its type was right and its value was not, else what pydantic says."""
-    extra = field.json_schema_extra if field is not None else None
-    says = extra.get("x-says") if isinstance(extra, dict) else None
-    if isinstance(says, str):
+    says = _own_sentence(field) if field is not None else None
+    if says is not None:
         return says
     message = detail["msg"].removeprefix("Value error, ")
     return (
@@ -64,6 +63,16 @@ def _remedy(detail: ErrorDetails, field: FieldInfo | None) -> str:
         .replace("Input should", "must")
         .replace("Field ", "field ")
     )
+
+
+def _own_sentence(part: Any) -> str | None:
+    """ "x-says" of a field, or of the type it is made of: that of `Duration` in `Duration | None`."""
+    if isinstance(part, FieldInfo):
+        extra = part.json_schema_extra
+        says = extra.get("x-says") if isinstance(extra, dict) else None
+        return says if isinstance(says, str) else _own_sentence(part.annotation)
+    inner = (*typing.get_args(part), *getattr(part, "__metadata__", ())) if not isinstance(part, type) else ()
+    return next((found for each in inner if (found := _own_sentence(each)) is not None), None)
 
 
 def _shown(value: Any) -> str:

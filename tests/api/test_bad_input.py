@@ -1,0 +1,264 @@
+"""Every wrong YAML that the schema can see ends at `kubectl apply`, in a sentence with field, value and remedy.
+
+One table, two judges: the real API server, and pydantic with `distill_api.validate.explain` (what the trainer and the
+command line say). Where both know the rule, both say the same words.
+"""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from distill_api import DistillationJob
+from distill_api.validate import explain
+
+GONE = "(removed)"
+URI_SAYS = "must be pvc://<claim>/<path> or file:///<path>, without .. in the path"
+DURATION_SAYS = "must be a duration such as 30s, 5m or 1h30m"
+QUANTITY_SAYS = "must be a Kubernetes quantity such as 500m, 2 or 4Gi"
+NAME_64 = "n" * 64
+
+# patch to the good job → (words of the field, words of the value, words of the remedy): each is in what the user reads.
+BAD = {
+    "alpha 1.5": (
+        {"spec.objective.alpha": 1.5},
+        ("spec.objective.alpha: ", "1.5", "must be between 0 (teacher only) and 1 (labels only)"),
+    ),
+    "alpha below 0": (
+        {"spec.objective.alpha": -0.1},
+        ("spec.objective.alpha: ", "-0.1", "must be between 0 (teacher only) and 1 (labels only)"),
+    ),
+    "temperature 0": (
+        {"spec.objective.temperature": 0},
+        ("spec.objective.temperature: ", "0: must be more than 0", "4 is a good start"),
+    ),
+    "temperature 101": (
+        {"spec.objective.temperature": 101},
+        ("spec.objective.temperature: ", "101", "at most 100"),
+    ),
+    "no learning rate": (
+        {"spec.training.learningRate": 0},
+        ("spec.training.learningRate: ", "must be more than 0 and at most 10"),
+    ),
+    "no clipping by 0": (
+        {"spec.training.gradientClip": 0},
+        ("spec.training.gradientClip: ", "must be more than 0; leave it out for no clipping"),
+    ),
+    "warm-up of 2": (
+        {"spec.training.warmupRatio": 2},
+        ("spec.training.warmupRatio: ", "2: must be between 0"),
+    ),
+    "no epochs": ({"spec.training.epochs": 0}, ("spec.training.epochs: ", "0", "greater than or equal to 1")),
+    "no batch": ({"spec.training.batchSize": 0}, ("spec.training.batchSize: ", "greater than or equal to 1")),
+    "negative seed": (
+        {"spec.training.seed": -1},
+        ("spec.training.seed: ", "-1", "greater than or equal to 0"),
+    ),
+    "negative GPUs": (
+        {"spec.resources.gpusPerNode": -1},
+        ("spec.resources.gpusPerNode: ", "greater than or equal to 0"),
+    ),
+    "limit 0": ({"spec.dataset.limit": 0}, ("spec.dataset.limit: ", "greater than or equal to 1")),
+    "no source of the teacher": (
+        {"spec.teacher.builtin": GONE},
+        ("spec.teacher: ", "set exactly one of builtin, huggingFace; set now: none"),
+    ),
+    "two sources of the teacher": (
+        {"spec.teacher.huggingFace": {"id": "org/model"}},
+        ("spec.teacher: ", "set exactly one of builtin, huggingFace; set now: builtin huggingFace"),
+    ),
+    "no source of the student": (
+        {"spec.student.builtin": GONE},
+        ("spec.student: ", "set exactly one of builtin, huggingFace; set now: none"),
+    ),
+    "two sources of the data": (
+        {"spec.dataset.files": {"uri": "pvc://data/train", "format": "Idx"}},
+        ("spec.dataset: ", "set exactly one of builtin, files, huggingFace; set now: builtin files"),
+    ),
+    "no source of the data": (
+        {"spec.dataset.builtin": GONE},
+        ("spec.dataset: ", "set exactly one of builtin, files, huggingFace; set now: none"),
+    ),
+    "untrained teacher": (
+        {"spec.teacher.weights": GONE},
+        (
+            "spec.teacher.weights: ",
+            "is required for a builtin teacher",
+            "an untrained teacher teaches nothing",
+        ),
+    ),
+    "empty gate": (
+        {"spec.gate": {}},
+        ("spec.gate: ", "set maxDropVsTeacher or minValue (or both): without them nothing is judged"),
+    ),
+    "gate in percent": (
+        {"spec.gate.maxDropVsTeacher": 2},
+        ("spec.gate.maxDropVsTeacher: ", "2", "must be between 0 (no worse at all) and 1"),
+    ),
+    "gate on another metric": (
+        {"spec.gate.metric": "macroF1"},
+        ("spec.gate.metric: ", "must be the metric that is measured: set evaluation.metric to the same"),
+    ),
+    "gate at another level": (
+        {"spec.gate.confidence": 0.9},
+        ("spec.gate.confidence: ", "must equal evaluation.confidence (0.95 when not given)"),
+    ),
+    "certainty": (
+        {"spec.evaluation.confidence": 1, "spec.gate": GONE},
+        ("spec.evaluation.confidence: ", "1: must be at least 0.5 and less than 1"),
+    ),
+    "bucket": ({"spec.output.uri": "s3://students/x"}, ("spec.output.uri: ", '"s3://students/x"', URI_SAYS)),
+    "claim without a path": ({"spec.output.uri": "pvc://students"}, ("spec.output.uri: ", URI_SAYS)),
+    "empty URI": ({"spec.output.uri": ""}, ("spec.output.uri: ", URI_SAYS)),
+    "claim in capitals": ({"spec.output.uri": "pvc://Students/x"}, ("spec.output.uri: ", URI_SAYS)),
+    "out of the claim": (
+        {"spec.teacher.weights.uri": "pvc://models/../../etc/passwd"},
+        ("spec.teacher.weights.uri: ", '"pvc://models/../../etc/passwd"', URI_SAYS),
+    ),
+    "duration without a unit": (
+        {"spec.policy": {"pendingDeadline": "30"}},
+        ("spec.policy.pendingDeadline: ", '"30"', DURATION_SAYS),
+    ),
+    "duration in days": (
+        {"spec.policy": {"activeDeadline": "2d"}},
+        ("spec.policy.activeDeadline: ", '"2d"', DURATION_SAYS),
+    ),
+    "empty duration": (
+        {"spec.policy": {"ttlAfterFinished": ""}},
+        ("spec.policy.ttlAfterFinished: ", DURATION_SAYS),
+    ),
+    "memory in words": (
+        {"spec.resources.memory": "lots"},
+        ("spec.resources.memory: ", '"lots"', QUANTITY_SAYS),
+    ),
+    "negative CPU": ({"spec.resources.cpu": -1}, ("spec.resources.cpu: ", "-1", QUANTITY_SAYS)),
+    "GPU without a vendor": (
+        {"spec.resources.gpuResource": "gpu"},
+        ("spec.resources.gpuResource: ", '"gpu"', "must be <vendor>/<resource>, as in nvidia.com/gpu"),
+    ),
+    "service in capitals": (
+        {"spec.serving.kserve.inferenceService": "Digits"},
+        ("spec.serving.kserve.inferenceService: ", '"Digits"', "must be at most 40 lower-case letters"),
+    ),
+    "weight 100": (
+        {"spec.serving.canary": {"steps": [{"weight": 100, "hold": "1m"}]}},
+        ("spec.serving.canary.steps[0].weight: ", "100", "must be between 1 and 99: 100 is the promotion"),
+    ),
+    "weight 0": (
+        {"spec.serving.canary": {"steps": [{"weight": 0, "hold": "1m"}]}},
+        ("spec.serving.canary.steps[0].weight: ", "0: must be between 1 and 99"),
+    ),
+    "falling weights": (
+        {"spec.serving.canary": {"steps": [{"weight": 50, "hold": "1m"}, {"weight": 10, "hold": "1m"}]}},
+        ("spec.serving.canary.steps: ", "weights must not fall from one step to the next"),
+    ),
+    "toleration of all values with a value": (
+        {"spec.resources.template": {"tolerations": [{"key": "gpu", "operator": "Exists", "value": "a"}]}},
+        ("spec.resources.template.tolerations[0].value: ", "must be left out with operator Exists"),
+    ),
+    "toleration of no key": (
+        {"spec.resources.template": {"tolerations": [{"operator": "Equal"}]}},
+        ("spec.resources.template.tolerations[0].key: ", "is required with operator Equal"),
+    ),
+    "bad variable": (
+        {"spec.resources.template": {"env": [{"name": "A-B", "value": ""}]}},
+        ("spec.resources.template.env[0].name: ", '"A-B"', "must be letters, digits and _"),
+    ),
+}
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(("changes", "words"), BAD.values(), ids=BAD.keys())
+def test_the_api_server_refuses_it_in_a_sentence(dry, spoil, changes, words):
+    answer = dry.refusal(spoil(changes), "--dry-run=server")
+    assert [word for word in words if word not in answer] == [], answer
+
+
+@pytest.mark.parametrize(("changes", "words"), BAD.values(), ids=BAD.keys())
+def test_python_refuses_it_in_the_same_words(spoil, changes, words):
+    with pytest.raises(ValidationError) as refused:
+        DistillationJob.model_validate(spoil(changes))
+    answer = "\n".join(explain(refused.value))
+    assert [word for word in words if word not in answer] == [], answer
+
+
+# What the API server says in its own words: (patch, its words, ours).
+IN_OWN_WORDS = {
+    "missing teacher": (
+        {"spec.teacher": GONE},
+        ("spec.teacher: Required value",),
+        ("spec.teacher: required, but not given. The trained model whose outputs the student learns.",),
+    ),
+    "missing folder": (
+        {"spec.output": {}},
+        ("spec.output.uri: Required value",),
+        ("spec.output.uri: required, but not given. Folder, pvc://<claim>/<path>.",),
+    ),
+    "unknown task": (
+        {"spec.task": "Cooking"},
+        ('spec.task: Unsupported value: "Cooking": supported values: "ImageClassification"',),
+        ("spec.task: \"Cooking\": must be 'ImageClassification'",),
+    ),
+    "unknown optimizer": (
+        {"spec.training.optimizer": "adam"},
+        ('spec.training.optimizer: Unsupported value: "adam": supported values: "AdamW", "SGD"',),
+        ("spec.training.optimizer: \"adam\": must be 'AdamW' or 'SGD'",),
+    ),
+    "unknown field": (
+        {"spec.training.epoch": 3},
+        ('unknown field "spec.training.epoch"',),
+        ('spec.training.epoch: unknown field; did you mean "epochs"?',),
+    ),
+    "field in the wrong place": (
+        {"spec.objective.epochs": 3},
+        ('unknown field "spec.objective.epochs"',),
+        ("spec.objective.epochs: unknown field; known here: alpha, temperature",),
+    ),
+    "text for a number": (
+        {"spec.training.epochs": "many"},
+        ("spec.training.epochs", "must be of type integer"),
+        ('spec.training.epochs: "many": must be a valid integer',),
+    ),
+    "long name of a network": (
+        {"spec.student.builtin.name": NAME_64},
+        ("spec.student.builtin.name: Too long: may not be more than 63",),
+        (f'spec.student.builtin.name: "{NAME_64}": ', "at most 63 characters"),
+    ),
+    "long service": (
+        {"spec.serving.kserve.inferenceService": "s" * 41},
+        ("spec.serving.kserve.inferenceService: Too long: may not be more than 40",),
+        ("spec.serving.kserve.inferenceService: ", "must be at most 40 lower-case letters"),
+    ),
+    "no steps": (
+        {"spec.serving.canary": {"steps": []}},
+        ("spec.serving.canary.steps", "should have at least 1 items"),
+        ("spec.serving.canary.steps: ", "at least 1 item"),
+    ),
+    "too many steps": (
+        {"spec.serving.canary": {"steps": [{"weight": 1, "hold": "1s"}] * 17}},
+        ("spec.serving.canary.steps: Too many: 17: must have at most 16 items",),
+        ("spec.serving.canary.steps: ", "at most 16 items"),
+    ),
+}
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(("changes", "words", "_"), IN_OWN_WORDS.values(), ids=IN_OWN_WORDS.keys())
+def test_the_api_server_refuses_it_in_its_own_words(dry, spoil, changes, words, _):
+    answer = dry.refusal(spoil(changes), "--dry-run=server")
+    assert [word for word in words if word not in answer] == [], answer
+
+
+@pytest.mark.parametrize(("changes", "_", "words"), IN_OWN_WORDS.values(), ids=IN_OWN_WORDS.keys())
+def test_python_refuses_it_too(spoil, changes, _, words):
+    with pytest.raises(ValidationError) as refused:
+        DistillationJob.model_validate(spoil(changes))
+    answer = "\n".join(explain(refused.value))
+    assert [word for word in words if word not in answer] == [], answer
+
+
+@pytest.mark.cluster
+def test_every_fault_is_named_at_once(dry, spoil):
+    changes = {"spec.objective": {"alpha": 1.5, "temperature": 0}, "spec.policy": {"pendingDeadline": "soon"}}
+    answer = dry.refusal(spoil(changes), "--dry-run=server")
+    assert answer.count("Invalid value") == 3, answer
