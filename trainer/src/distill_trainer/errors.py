@@ -21,22 +21,26 @@ class UserError(Exception):
         self.exit_code = exit_code
 
 
-class ConfigInvalid(UserError):
+class ConfigInvalid(UserError):  # noqa: N818
     """trainer.json cannot be read or means nothing (exit code 64)."""
 
     def __init__(self, message: str, reason: str = "ConfigInvalid") -> None:
         super().__init__(reason, message, ExitCode.CONFIG_INVALID)
 
 
-class ContractBroken(UserError):
+class ContractBroken(UserError):  # noqa: N818
     """Teacher, student, data and output do not fit each other (exit code 65)."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(reason, message, ExitCode.CONTRACT_BROKEN)
 
 
-class Diverged(UserError):
+class Diverged(UserError):  # noqa: N818
     """The loss is no number any more (exit code 70)."""
 
     def __init__(self, message: str, reason: str = "Diverged") -> None:
         super().__init__(reason, message, ExitCode.DIVERGED)
+
+
+class Disrupted(Exception):  # noqa: N818
+    """SIGTERM came: the work so far is in a checkpoint (exit code 75). No fault of anybody, so no UserError."""

@@ -2,7 +2,7 @@
 
 `open_model` turns the API's `Teacher` or `Student` into a `ModelSource`; the contract check asks it questions without
 building anything on a device, the training builds from it, and the written student keeps `config()` so that the
-server can rebuild it with `rebuild`. A further kind of source is one file here and one line in `_SOURCES`.
+server can rebuild it with `rebuild`. A further kind of source is one file here, one line in `open_model` and one in `_REBUILDERS`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,6 @@ from distill_trainer.models.source import ModelSource, Shape
 
 __all__ = ["ModelSource", "Shape", "build", "count_parameters", "open_model", "rebuild"]
 
-_SOURCES: dict[str, Callable[[Teacher | Student, str], ModelSource]] = {
-    "builtin": BuiltinSource.of,
-    "hugging_face": HuggingFaceSource.of,
-}
 _REBUILDERS: dict[str, Callable[[dict[str, Any]], ModelSource]] = {
     "builtin": BuiltinSource.rebuilt,
     "huggingFace": HuggingFaceSource.rebuilt,
@@ -35,9 +31,10 @@ def open_model(model: Teacher | Student, *, field: str) -> ModelSource:
 
     Raises ContractBroken where the name is unknown or the files are not there.
     """
-    for name, opener in _SOURCES.items():
-        if getattr(model, name) is not None:
-            return opener(model, field)
+    if model.builtin is not None:
+        return BuiltinSource.of(model.builtin, model.weights, field)
+    if model.hugging_face is not None:
+        return HuggingFaceSource.of(model.hugging_face, model.weights, field)
     raise ConfigInvalid(f"{field} names no model: set exactly one of builtin, huggingFace")
 
 

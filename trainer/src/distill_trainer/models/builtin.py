@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from distill_api.sources import Student, Teacher
+from distill_api.sources import BuiltinModel, Weights
 from distill_trainer import uris, weights
 from distill_trainer.errors import ContractBroken
 from distill_trainer.models.convnet import ConvNet
@@ -40,11 +40,10 @@ class BuiltinSource:
         self._field = field
 
     @classmethod
-    def of(cls, model: Teacher | Student, field: str) -> BuiltinSource:
-        """From the API's model, of which `builtin` is set."""
-        assert model.builtin is not None
-        file = uris.resolve(model.weights.uri, field=f"{field}.weights.uri") if model.weights else None
-        return cls(model.builtin.name, file, field)
+    def of(cls, model: BuiltinModel, trained: Weights | None, field: str) -> BuiltinSource:
+        """From the API's model and its weights."""
+        file = uris.resolve(trained.uri, field=f"{field}.weights.uri") if trained else None
+        return cls(model.name, file, field)
 
     @classmethod
     def rebuilt(cls, config: dict[str, Any]) -> BuiltinSource:

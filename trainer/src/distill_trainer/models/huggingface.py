@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
-from distill_api.sources import Student, Teacher
+from distill_api.sources import HuggingFaceModel, Weights
 from distill_trainer import uris, weights
 from distill_trainer.errors import ConfigInvalid, ContractBroken
 from distill_trainer.models.preprocessing import Preprocessing
@@ -44,11 +44,10 @@ class HuggingFaceSource:
         self._folder: Path | None = None
 
     @classmethod
-    def of(cls, model: Teacher | Student, field: str) -> HuggingFaceSource:
-        """From the API's model, of which `huggingFace` is set. Raises ContractBroken where nothing is there."""
-        assert model.hugging_face is not None
-        name, revision = model.hugging_face.id, model.hugging_face.revision
-        if model.weights:
+    def of(cls, model: HuggingFaceModel, trained: Weights | None, field: str) -> HuggingFaceSource:
+        """From the API's model. Raises ContractBroken where nothing is there."""
+        name, revision = model.id, model.revision
+        if trained:
             raise ConfigInvalid(
                 f"{field}.weights is set beside {field}.huggingFace, which brings its own: remove it"
             )
@@ -108,11 +107,11 @@ class HuggingFaceSource:
         """Load the folder's weights; a student's head of another class count starts fresh, and it is said."""
         if not self._files():
             return
-        assert isinstance(module, Classifier)
+        network = cast("Classifier", module).model
         auto = _transformers().AutoModelForImageClassification
         loaded, info = auto.from_pretrained(
             str(self._folder),
-            config=module.model.config,
+            config=network.config,
             use_safetensors=True,
             ignore_mismatched_sizes=self._field == "student",
             output_loading_info=True,
@@ -124,7 +123,7 @@ class HuggingFaceSource:
                 f"teacher.huggingFace.id {self._name!r}: its weights do not fit its config.json: {names} missing or "
                 "of another shape; name a folder that save_pretrained wrote",
             )
-        module.model.load_state_dict(loaded.state_dict())
+        network.load_state_dict(loaded.state_dict())
 
     def config(self) -> dict[str, Any]:
         """The whole config, so that the student needs no hub to be rebuilt."""
@@ -171,8 +170,9 @@ def _transformers() -> Any:
         raise ConfigInvalid(
             "a huggingFace model needs the package transformers in the trainer's image: pip install 'distill-trainer[huggingface]'"
         ) from error
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    speech: Any = transformers.utils.logging
+    speech.set_verbosity_error()
+    speech.disable_progress_bar()
     return transformers
 
 
@@ -192,7 +192,7 @@ def _download(name: str, revision: str | None, field: str) -> Path:
     patterns = ["config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json"]
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
-    except Exception as error:  # noqa: BLE001  (the hub's client raises a dozen kinds: no network, no such id, gated …)
+    except Exception as error:  # the hub's client raises a dozen kinds: no network, no such id, gated …
         raise ContractBroken(
             "ModelNotFound",
             f"{field}.huggingFace.id {name!r} could not be fetched ({type(error).__name__}); check the id, the revision and "

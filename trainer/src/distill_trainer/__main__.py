@@ -1,0 +1,33 @@
+"""`python -m distill_trainer [train | check] --config trainer.json`: what the training and the check pods run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from distill_api.contract import CONFIG_PATH
+from distill_trainer.stop import StopSignal
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code of `distill_api.contract.ExitCode`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m distill_trainer", description="Trains a student from a teacher."
+    )
+    parser.add_argument(
+        "command", nargs="?", choices=["train", "check"], default="train", help="default: train"
+    )
+    parser.add_argument(
+        "--config", type=Path, default=Path(CONFIG_PATH), help=f"trainer.json (default: {CONFIG_PATH})"
+    )
+    options = parser.parse_args(arguments)
+    stop = StopSignal()
+    stop.install()
+    from distill_trainer.program import run  # noqa: PLC0415  (torch takes seconds; a signal must count before)
+
+    return int(run(options.command, options.config, stop))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

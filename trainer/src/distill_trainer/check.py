@@ -1,0 +1,150 @@
+"""The contract check: do teacher, student, data and output fit each other? Seconds, no GPU, no training.
+
+It reads headers, configs and sizes, and sends one batch through both networks on the meta device, which has shapes
+but no numbers. The first fault is raised with a reason of its own; what is odd but allowed is returned as warnings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from distill_api.contract import TrainerConfig
+from distill_trainer import uris
+from distill_trainer.data import Description
+from distill_trainer.errors import ContractBroken
+from distill_trainer.models import ModelSource, count_parameters, open_model
+from distill_trainer.models.builtin import INPUT_LAYER
+from distill_trainer.output import check_writable
+from distill_trainer.tasks import TaskKit, kit_of
+from distill_trainer.weights import compare_shapes
+
+NO_GPU = "No GPU was requested."
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What was checked and found to fit; `warnings` are sentences."""
+
+    data: Description
+    teacher: ModelSource
+    student: ModelSource
+    teacher_parameters: int
+    student_parameters: int
+    warnings: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What the check says where all is well."""
+        text = (
+            f"teacher {self.teacher.name} ({self.teacher_parameters:,} parameters) and student {self.student.name} "
+            f"({self.student_parameters:,}) fit {self.data.name}: {len(self.data.classes)} classes, "
+            f"{self.data.sizes['train']:,} training samples of {_shape(self.data)}"
+        )
+        return "; ".join([text, *self.warnings])
+
+
+def check(config: TrainerConfig) -> Contract:
+    """Check everything that can be known before training. Raises UserError at the first fault."""
+    kit = kit_of(config.task)
+    teacher, student = (
+        open_model(config.teacher, field="teacher"),
+        open_model(config.student, field="student"),
+    )
+    teacher.check_files()
+    student.check_files()
+    data = kit.describe(config.dataset, seed=config.training.seed)
+    _check_splits(data)
+    _check_classes(teacher, data, "teacher")
+    _check_classes(student, data, "student")
+    networks = [
+        _on_meta(source, data, kit, field) for source, field in ((teacher, "teacher"), (student, "student"))
+    ]
+    check_writable(uris.resolve(config.output.uri, field="output.uri"), config.output.uri)
+    sizes = [count_parameters(network) for network in networks]
+    warnings = tuple(_warnings(config, data, *sizes))
+    return Contract(data, teacher, student, sizes[0], sizes[1], warnings)
+
+
+def _check_splits(data: Description) -> None:
+    for split, size in data.sizes.items():
+        if size == 0:
+            raise ContractBroken(
+                "EmptySplit",
+                f'the {split} split of dataset "{data.name}" has no samples: give it some, or name another in dataset.splits.{split}',
+            )
+
+
+def _check_classes(source: ModelSource, data: Description, field: str) -> None:
+    found = source.trained_classes()
+    if found is None or found[1] == len(data.classes):
+        return
+    head, classes = found
+    raise ContractBroken(
+        "ClassCountMismatch",
+        f'{field} predicts {classes} classes (head "{head}", weights {source.weights_name}), dataset "{data.name}" has '
+        f"{len(data.classes)} labels; use a {field} trained on these labels, or set dataset.columns.label. {NO_GPU}",
+    )
+
+
+def _on_meta(source: ModelSource, data: Description, kit: TaskKit, field: str) -> nn.Module:
+    """The network on the meta device after its weights' shapes and one forward pass were found to fit."""
+    meta = torch.device("meta")
+    with meta:
+        network = source.build(data.shape, len(data.classes))
+    shapes = source.trained_shapes()
+    if shapes is not None:
+        _check_input_layer(network, shapes, source, data, field)
+        compare_shapes(network, shapes, source.weights_name, field=f"{field}.weights.uri")
+    try:
+        logits = network.eval()(kit.example(data.shape, 2, meta))
+    except (RuntimeError, ValueError) as error:
+        raise _input_mismatch(source, data, field, str(error).splitlines()[0]) from error
+    if tuple(logits.shape) != (2, len(data.classes)):
+        raise _input_mismatch(source, data, field, f"its logits are {list(logits.shape)}")
+    return network
+
+
+def _check_input_layer(
+    network: nn.Module, shapes: dict[str, tuple[int, ...]], source: ModelSource, data: Description, field: str
+) -> None:
+    """Weights of the same layers for another image size or channel count: the input does not fit, and is named so."""
+    wanted = network.state_dict()
+    same_layers = set(shapes) == set(wanted)
+    if same_layers and shapes[INPUT_LAYER] != tuple(wanted[INPUT_LAYER].shape):
+        trained, needed = shapes[INPUT_LAYER], list(wanted[INPUT_LAYER].shape)
+        raise _input_mismatch(
+            source,
+            data,
+            field,
+            f"{source.weights_name} has an input layer {list(trained)} instead of {needed}",
+        )
+
+
+def _input_mismatch(source: ModelSource, data: Description, field: str, detail: str) -> ContractBroken:
+    return ContractBroken(
+        "InputShapeMismatch",
+        f'{field} {source.name} does not take the images of dataset "{data.name}" ({_shape(data)}): {detail}; '
+        f"use a {field} for this size and these channels. {NO_GPU}",
+    )
+
+
+def _warnings(config: TrainerConfig, data: Description, teacher: int, student: int) -> Iterator[str]:
+    if student > teacher:
+        yield f"student is larger than teacher ({student:,} against {teacher:,} parameters): nothing is compressed"
+    if config.objective.alpha == 1:
+        yield "objective.alpha is 1: the teacher has no effect, the student learns from the labels alone"
+    if config.training.batch_size > data.sizes["train"]:
+        yield (
+            f"training.batchSize {config.training.batch_size} is more than the {data.sizes['train']} training samples: "
+            "each epoch is one step"
+        )
+    yield from data.says
+
+
+def _shape(data: Description) -> str:
+    channels, height, width = data.shape
+    return f"{height}×{width}, {channels} channel{'s' if channels > 1 else ''}"

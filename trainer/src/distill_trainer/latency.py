@@ -1,0 +1,45 @@
+"""How long one prediction takes on the machine at hand."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+_WARM_UP = 5
+_RUNS = 200
+_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds for a batch of one."""
+
+    p50: float
+    p99: float
+
+
+def measure(model: nn.Module, example: Tensor) -> Latency:
+    """Time `model` on `example` [1, C, H, W]: at most 200 runs or two seconds, after a warm-up."""
+    taken: list[float] = []
+    model.eval()
+    with torch.inference_mode():
+        for _ in range(_WARM_UP):
+            model(example)
+        end = time.perf_counter() + _SECONDS
+        while len(taken) < _RUNS and (not taken or time.perf_counter() < end):
+            _wait(example)
+            began = time.perf_counter()
+            model(example)
+            _wait(example)
+            taken.append(time.perf_counter() - began)
+    return Latency(float(np.quantile(taken, 0.5)), float(np.quantile(taken, 0.99)))
+
+
+def _wait(example: Tensor) -> None:
+    """A GPU works behind the program's back: wait until it is done."""
+    if example.is_cuda:
+        torch.cuda.synchronize()

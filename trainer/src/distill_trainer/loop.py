@@ -1,0 +1,233 @@
+"""The training loop: epochs of steps, validation, checkpoints; stops when asked to, goes on where it stopped.
+
+Called by `run`. What changes the student is in `step`; when and in which order is here.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from distill_api.status import Losses
+from distill_api.training import Metric, Training
+from distill_trainer.checkpoint import CheckpointStore
+from distill_trainer.data import DataSet
+from distill_trainer.errors import Disrupted, Diverged
+from distill_trainer.evaluate import labels_of, predict
+from distill_trainer.metrics import score
+from distill_trainer.order import batch_count, epoch_batches
+from distill_trainer.progress import ProgressBoard
+from distill_trainer.schedule import learning_rate
+from distill_trainer.snapshot import (
+    Best,
+    EpochRecord,
+    Position,
+    Snapshot,
+    optimizer_tensors,
+    random_states,
+    restore,
+)
+from distill_trainer.step import Objective, make_optimizer, train_step
+from distill_trainer.stop import StopSignal
+from distill_trainer.teacher_outputs import TeacherOutputs
+from distill_trainer.weights import plain_tensors
+
+DRAIN_EVERY = 10
+"""Steps between readings of the losses: each reading waits for the GPU."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a training is made of."""
+
+    student: nn.Module
+    teacher: TeacherOutputs
+    objective: Objective
+    data: DataSet
+    training: Training
+    metric: Metric
+    teacher_metric: float
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The end of a training: the best epoch is in the student already."""
+
+    history: tuple[EpochRecord, ...]
+    best: Best
+
+
+class Trainer:
+    """One training, from its last checkpoint to its last epoch."""
+
+    def __init__(
+        self, parts: Parts, checkpoints: CheckpointStore, board: ProgressBoard, stop: StopSignal
+    ) -> None:
+        self._parts = parts
+        self._checkpoints = checkpoints
+        self._board = board
+        self._stop = stop
+        self._optimizer = make_optimizer(parts.student, parts.training)
+        self._position = Position()
+        self._history: tuple[EpochRecord, ...] = ()
+        self._best: Best | None = None
+        self._per_epoch = batch_count(len(parts.data.train), parts.training.batch_size)
+        self._total = self._per_epoch * parts.training.epochs
+
+    def run(self) -> Trained:
+        """Train to the end. Raises Disrupted (after a checkpoint) when asked to stop, Diverged when the loss is lost."""
+        self._resume()
+        self._board.begin(
+            step=self._position.step, total_steps=self._total, epochs=self._parts.training.epochs
+        )
+        while self._position.epoch <= self._parts.training.epochs:
+            self._epoch()
+        if self._best is None:
+            raise RuntimeError("no epoch was trained")
+        self._parts.student.load_state_dict(self._best.state)
+        return Trained(self._history, self._best)
+
+    def _resume(self) -> None:
+        snapshot = self._checkpoints.latest()
+        if snapshot is None:
+            return
+        restore(snapshot, self._parts.student, self._optimizer)
+        self._position, self._history, self._best = snapshot.position, snapshot.history, snapshot.best
+        log.info("going on from the checkpoint at step %d of %d", self._position.step, self._total)
+
+    def _epoch(self) -> None:
+        began = time.monotonic()
+        training, epoch = self._parts.training, self._position.epoch
+        order = epoch_batches(
+            len(self._parts.data.train), training.batch_size, seed=training.seed, epoch=epoch
+        )
+        sums = torch.tensor(self._position.sums, dtype=torch.float64, device=self._parts.device)
+        self._parts.student.train()
+        drained, samples = self._position, 0
+        for indices in order[self._position.batches_done :]:
+            sums += self._step(indices)
+            samples += len(indices)
+            done = self._position.batches_done + 1
+            self._position = replace(self._position, batches_done=done, step=self._position.step + 1)
+            if done % DRAIN_EVERY == 0 or done == len(order) or self._stop.requested:
+                self._drain(sums, drained, samples)
+                drained, samples = self._position, 0
+            if self._stop.requested:
+                raise self._disrupted()
+        self._finish_epoch(time.monotonic() - began)
+
+    def _step(self, indices: Tensor) -> Tensor:
+        """One step; its losses as float64 [3]."""
+        parts = self._parts
+        images, labels = parts.data.train.batch(indices)
+        images, labels = images.to(parts.device), labels.to(parts.device)
+        ids = [parts.data.train.ids[index] for index in indices.tolist()]
+        rate = learning_rate(self._position.step, self._total, parts.training)
+        losses = train_step(
+            parts.student,
+            self._optimizer,
+            parts.objective,
+            (images, labels),
+            parts.teacher.logits(ids, images),
+            rate=rate,
+            clip=parts.training.gradient_clip,
+        )
+        return torch.stack(losses).double()
+
+    def _drain(self, sums: Tensor, since: Position, samples: int) -> None:
+        """Read the losses, tell the board, and stop where they are no numbers any more."""
+        values = sums.tolist()
+        self._position = replace(self._position, sums=(values[0], values[1], values[2]))
+        steps = self._position.step - since.step
+        total, task, distillation = (
+            (now - before) / steps for now, before in zip(values, since.sums, strict=True)
+        )
+        if not all(map(math.isfinite, values)):
+            raise self._diverged(since.step + 1)
+        losses = Losses(total=total, task=task, distillation=distillation)
+        self._board.steps(
+            step=self._position.step, epoch=self._position.epoch, samples=samples, losses=losses
+        )
+
+    def _finish_epoch(self, seconds: float) -> None:
+        try:
+            metric = self._validate()
+        except Disrupted:
+            raise self._disrupted() from None
+        record = self._record(metric, seconds)
+        self._history = (*self._history, record)
+        if self._best is None or metric > self._best.metric:
+            self._best = Best(record.epoch, metric, plain_tensors(self._parts.student.state_dict()))
+        self._position = Position(epoch=self._position.epoch + 1, step=self._position.step)
+        self._board.metrics(student=metric, teacher=self._parts.teacher_metric)
+        self._checkpoints.save(self._snapshot())
+        _say(record, self._parts.training.epochs, self._parts.metric, self._board)
+        if self._stop.requested:
+            raise self._disrupted(saved=True)
+
+    def _validate(self) -> float:
+        parts = self._parts
+        [predictions] = predict([parts.student], parts.data.validation, parts.device, self._stop)
+        return score(parts.metric, predictions.classes, labels_of(parts.data.validation))
+
+    def _record(self, metric: float, seconds: float) -> EpochRecord:
+        loss, task, distillation = (value / self._position.batches_done for value in self._position.sums)
+        return EpochRecord(
+            epoch=self._position.epoch,
+            loss=loss,
+            task_loss=task,
+            distillation_loss=distillation,
+            student_metric=metric,
+            teacher_metric=self._parts.teacher_metric,
+            learning_rate=learning_rate(self._position.step - 1, self._total, self._parts.training),
+            seconds=round(seconds, 3),
+        )
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
+            position=self._position,
+            history=self._history,
+            best=self._best,
+            model=plain_tensors(self._parts.student.state_dict()),
+            optimizer=optimizer_tensors(self._optimizer),
+            random=random_states(),
+        )
+
+    def _disrupted(self, *, saved: bool = False) -> Disrupted:
+        if not saved:
+            self._checkpoints.save(self._snapshot())
+        return Disrupted(
+            f"stopped by a signal at step {self._position.step} of {self._total}; a checkpoint is written and the next start goes on from it"
+        )
+
+    def _diverged(self, first: int) -> Diverged:
+        training = self._parts.training
+        clip = "lower it" if training.gradient_clip else "lower it or set training.gradientClip"
+        return Diverged(
+            f"the loss is no finite number any more (step {first} to {self._position.step} of {self._total}, "
+            f"training.learningRate {training.learning_rate:g}): {clip}"
+        )
+
+
+def _say(record: EpochRecord, epochs: int, metric: Metric, board: ProgressBoard) -> None:
+    progress = board.progress
+    log.info(
+        "epoch %d/%d  loss %.4f (labels %.4f, teacher %.4f)  validation %s %.4f (teacher %.4f)  %.0f samples/s  %ds left",
+        record.epoch,
+        epochs,
+        record.loss,
+        record.task_loss,
+        record.distillation_loss,
+        metric.value,
+        record.student_metric,
+        record.teacher_metric,
+        progress.samples_per_second,
+        progress.seconds_remaining or 0,
+    )

@@ -1,0 +1,34 @@
+"""The order of samples: a pure function of seed and epoch, so that a resumed epoch goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+
+def epoch_batches(samples: int, batch_size: int, *, seed: int, epoch: int) -> list[Tensor]:
+    """Indices int64 of each batch of `epoch` (from 1), every sample once, shuffled."""
+    return batches(shuffled(samples, seed=seed, epoch=epoch), batch_size)
+
+
+def shuffled(samples: int, *, seed: int, epoch: int) -> Tensor:
+    """A permutation of 0 … samples−1; neighbouring seeds and epochs have nothing in common."""
+    mixed = hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:7]
+    generator = torch.Generator().manual_seed(int.from_bytes(mixed, "big"))
+    return torch.randperm(samples, generator=generator)
+
+
+def batches(indices: Tensor, batch_size: int) -> list[Tensor]:
+    """Cut into batches; a last one of a single sample joins the one before, since batch norm needs two values."""
+    parts = list(torch.split(indices, batch_size))
+    if len(parts) > 1 and batch_size > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+def batch_count(samples: int, batch_size: int) -> int:
+    """How many batches `batches` makes."""
+    count = -(-samples // batch_size)
+    return count - 1 if count > 1 and batch_size > 1 and samples % batch_size == 1 else count

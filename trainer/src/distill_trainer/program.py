@@ -1,0 +1,62 @@
+"""Runs a command and turns every end into an exit code, one sentence and the termination message."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from distill_api.contract import ExitCode, Outcome, TrainerConfig
+from distill_trainer import outcome
+from distill_trainer.check import check
+from distill_trainer.config import read_config
+from distill_trainer.errors import Disrupted, UserError
+from distill_trainer.progress import ProgressBoard
+from distill_trainer.run import train
+from distill_trainer.serve_progress import serving
+from distill_trainer.stop import StopSignal
+
+log = logging.getLogger(__name__)
+
+
+def run(command: str, config: Path, stop: StopSignal) -> ExitCode:
+    """Run `check` or `train`; never raises."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
+    code, answer = _guarded(command, config, stop)
+    outcome.write(answer)
+    if code is not ExitCode.SUCCEEDED:
+        print(answer.message, file=sys.stderr)
+    return code
+
+
+def _guarded(command: str, path: Path, stop: StopSignal) -> tuple[ExitCode, Outcome]:
+    try:
+        config = read_config(path)
+        answer = _check(config) if command == "check" else _train(config, stop)
+    except UserError as error:
+        return error.exit_code, outcome.outcome(error.reason, error.message)
+    except Disrupted as end:
+        return ExitCode.DISRUPTED, outcome.outcome("Disrupted", str(end))
+    except Exception as error:
+        log.exception("unexpected")
+        return ExitCode.FAILED, outcome.outcome("Unexpected", _unexpected(error))
+    log.info("%s", answer.message)
+    return ExitCode.SUCCEEDED, answer
+
+
+def _check(config: TrainerConfig) -> Outcome:
+    return outcome.outcome("ContractValid", check(config).sentence)
+
+
+def _train(config: TrainerConfig, stop: StopSignal) -> Outcome:
+    board = ProgressBoard()
+    with serving(board, metric=config.evaluation.metric.value):
+        try:
+            return train(config, board, stop)
+        finally:
+            board.close()
+
+
+def _unexpected(error: Exception) -> str:
+    first = (str(error).splitlines() or [""])[0]
+    return f"the trainer failed unexpectedly ({type(error).__name__}: {first}); its log has the details"

@@ -1,0 +1,123 @@
+"""Where the run stands, for the HTTP thread, the metrics and whoever reads the log or looks at a terminal.
+
+The loop alone writes; readers get a frozen `Progress`, so a reader in another thread never sees half an update.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from distill_api.status import Losses, Progress
+
+log = logging.getLogger(__name__)
+
+
+class ProgressBoard:
+    """The current progress, and the throughput it is estimated from."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(last_update=_now())
+        self._samples_total = 0
+        self._first_step = 0
+        self._since = time.monotonic()
+        self._bar = TerminalBar()
+
+    @property
+    def progress(self) -> Progress:
+        """The latest state."""
+        return self._progress
+
+    @property
+    def samples_total(self) -> int:
+        """Samples trained on by this process."""
+        return self._samples_total
+
+    def stage(self, stage: str) -> None:
+        """Another part of the run begins."""
+        log.info("%s", stage.lower())
+        self._update(stage=stage)
+        if stage != "Training":
+            self._bar.close()
+
+    def begin(self, *, step: int, total_steps: int, epochs: int) -> None:
+        """Training starts (or goes on) at `step`."""
+        self._samples_total = 0
+        self._first_step = step
+        self._since = time.monotonic()
+        self._update(step=step, total_steps=total_steps, epochs=epochs, percent=_percent(step, total_steps))
+
+    def steps(self, *, step: int, epoch: int, samples: int, losses: Losses) -> None:
+        """`samples` more have been trained on, with these mean losses."""
+        self._samples_total += samples
+        elapsed = max(time.monotonic() - self._since, 1e-9)
+        total = self._progress.total_steps
+        seconds_per_step = elapsed / max(
+            step - self._first_step, 1
+        )  # of this process; a resumed one did not do the rest
+        self._update(
+            step=step,
+            epoch=epoch,
+            percent=_percent(step, total),
+            samples_per_second=round(self._samples_total / elapsed, 1),
+            seconds_remaining=round((total - step) * seconds_per_step),
+            losses=losses,
+        )
+        self._bar.show(self._progress)
+
+    def metrics(self, *, student: float, teacher: float) -> None:
+        """Both on the validation split."""
+        self._update(student_metric=student, teacher_metric=teacher)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
+
+    def _update(self, **values: Any) -> None:
+        self._progress = self._progress.model_copy(update={**values, "last_update": _now()})
+
+
+class TerminalBar:
+    """A rich progress bar where there is a terminal and rich is installed; else nothing."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._task: Any = None
+
+    def show(self, progress: Progress) -> None:
+        """Draw the state."""
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None and not self._open(progress):
+            return
+        self._bar.update(
+            self._task, completed=progress.step, description=f"epoch {progress.epoch}/{progress.epochs}"
+        )
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _open(self, progress: Progress) -> bool:
+        try:
+            from rich.console import Console  # noqa: PLC0415  (optional)
+            from rich.progress import Progress as Bar  # noqa: PLC0415
+        except ImportError:
+            return False
+        self._bar = Bar(console=Console(stderr=True), transient=True)
+        self._task = self._bar.add_task("", total=progress.total_steps)
+        self._bar.start()
+        return True
+
+
+def _percent(step: int, total: int) -> int:
+    return 100 * step // total if total else 0
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,31 @@
+"""report.html."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from distill_api.contract import TrainerConfig
+from distill_api.status import Lineage, Result
+from distill_trainer.check import Contract
+from distill_trainer.data import DataSet
+from distill_trainer.evaluate import Predictions
+from distill_trainer.snapshot import EpochRecord
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the report shows."""
+
+    config: TrainerConfig
+    contract: Contract
+    data: DataSet
+    history: tuple[EpochRecord, ...]
+    best_epoch: int
+    result: Result
+    lineage: Lineage
+    teacher: Predictions
+    student: Predictions
+
+
+def render(page: Page) -> str:
+    """HTML."""
+    return "<!doctype html>"

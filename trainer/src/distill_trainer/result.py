@@ -1,0 +1,187 @@
+"""After training: both models on the same test batches, then result, report and version folder."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from distill_api.contract import Outcome, TrainerConfig
+from distill_api.naming import short
+from distill_api.status import Artifact, Drop, Lineage, ModelResult, Result
+from distill_trainer import latency, metrics, report, student
+from distill_trainer.check import Contract
+from distill_trainer.checkpoint import Identity
+from distill_trainer.data import DataSet
+from distill_trainer.evaluate import Predictions, labels_of, predict
+from distill_trainer.loop import Trained
+from distill_trainer.models import count_parameters
+from distill_trainer.output import REPORT, VersionFiles, Written, write_version
+from distill_trainer.progress import ProgressBoard
+from distill_trainer.stop import StopSignal
+from distill_trainer.tasks import kit_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished training and everything it came from; the student holds its best epoch."""
+
+    config: TrainerConfig
+    contract: Contract
+    data: DataSet
+    teacher: nn.Module
+    student: nn.Module
+    trained: Trained
+    identity: Identity
+    device: torch.device
+    output: Path
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Both models on the test split."""
+
+    teacher: Predictions
+    student: Predictions
+    comparison: metrics.Comparison
+    teacher_result: ModelResult
+    student_result: ModelResult
+
+
+def publish(run: Finished, board: ProgressBoard, stop: StopSignal) -> Outcome:
+    """Measure both, write the version folder, and say how it went. Raises Disrupted before anything is written."""
+    board.stage("Evaluating")
+    measured = measure(run, stop)
+    stop.check()
+    board.stage("Writing")
+    config = _student_config(run, measured)
+    tensors = run.contract.student.state(run.student)
+    return write_version(run.output, config, tensors, lambda written: _files(run, measured, written))
+
+
+def measure(run: Finished, stop: StopSignal) -> Measured:
+    """Teacher and student on the same batches of the test split."""
+    teacher, pupil = predict([run.teacher, run.student], run.data.test, run.device, stop)
+    comparison = metrics.compare(
+        run.config.evaluation.metric,
+        student=pupil.classes,
+        teacher=teacher.classes,
+        labels=labels_of(run.data.test),
+        confidence=run.config.evaluation.confidence,
+        seed=run.config.training.seed,
+    )
+    example = kit_of(run.config.task).example(run.data.shape, 1, run.device)
+    return Measured(
+        teacher,
+        pupil,
+        comparison,
+        _model_result(run.teacher, comparison.teacher, latency.measure(run.teacher, example)),
+        _model_result(run.student, comparison.student, latency.measure(run.student, example)),
+    )
+
+
+def _model_result(model: nn.Module, value: metrics.Interval, taken: latency.Latency) -> ModelResult:
+    size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    return ModelResult(
+        metric=value.value,
+        metric_low=value.low,
+        metric_high=value.high,
+        parameters=count_parameters(model),
+        bytes=size,
+        latency_p50_seconds=float(f"{taken.p50:.4g}"),
+        latency_p99_seconds=float(f"{taken.p99:.4g}"),
+    )
+
+
+def _student_config(run: Finished, measured: Measured) -> dict[str, Any]:
+    """config.json of the version; see `student` for the format."""
+    metric = run.config.evaluation.metric
+    return {
+        "format": student.FORMAT,
+        "task": run.config.task.value,
+        "model": run.contract.student.config(),
+        "classes": list(run.data.classes),
+        "input": {"shape": list(run.data.shape), "range": [0, 1]},
+        "metric": {
+            "name": metric.value,
+            "value": measured.comparison.student.value,
+            "samples": len(run.data.test),
+        },
+        "lineage": {
+            "teacherDigest": run.identity.teacher,
+            "datasetDigest": run.identity.dataset,
+            "recipeDigest": run.identity.recipe,
+        },
+    }
+
+
+def _files(run: Finished, measured: Measured, written: Written) -> VersionFiles:
+    result = _result(run, measured, written)
+    lineage = Lineage(
+        teacher_digest=run.identity.teacher,
+        dataset_digest=run.identity.dataset,
+        recipe_digest=run.identity.recipe,
+        student_digest=written.digest,
+    )
+    outcome = Outcome(reason="Succeeded", message=_sentence(run, result), result=result, lineage=lineage)
+    page = report.Page(
+        config=run.config,
+        contract=run.contract,
+        data=run.data,
+        history=run.trained.history,
+        best_epoch=run.trained.best.epoch,
+        result=result,
+        lineage=lineage,
+        teacher=measured.teacher,
+        student=measured.student,
+    )
+    return VersionFiles(outcome, _detail(run, measured), report.render(page))
+
+
+def _result(run: Finished, measured: Measured, written: Written) -> Result:
+    uri = f"{run.config.output.uri.rstrip('/')}/versions/{short(written.digest, 12)}"
+    drop, comparison = measured.comparison.drop, measured.comparison
+    teacher, pupil = measured.teacher_result, measured.student_result
+    return Result(
+        metric=run.config.evaluation.metric,
+        samples=len(run.data.test),
+        student=pupil,
+        teacher=teacher,
+        drop=Drop(
+            value=drop.value, low=drop.low, high=drop.high, confidence=run.config.evaluation.confidence
+        ),
+        agreement=comparison.agreement,
+        compression=round(teacher.parameters / pupil.parameters, 3),
+        retained=pupil.metric / teacher.metric if teacher.metric else 0.0,
+        artifact=Artifact(uri=uri, digest=written.digest, bytes=written.weights_bytes),
+        report=f"{uri}/{REPORT}",
+    )
+
+
+def _sentence(run: Finished, result: Result) -> str:
+    warnings = "".join(f"; {warning}" for warning in run.contract.warnings)
+    return (
+        f"student {run.contract.student.name} reaches {result.metric.value} {result.student.metric:.4f} on {result.samples} "
+        f"test samples, teacher {run.contract.teacher.name} {result.teacher.metric:.4f}: {100 * result.retained:.1f} % "
+        f"of it with {result.compression:.1f}× fewer parameters{warnings}"
+    )
+
+
+def _detail(run: Finished, measured: Measured) -> dict[str, Any]:
+    """What result.json has beyond the outcome: curves and confusion matrices, for whoever compares runs."""
+    labels, classes = labels_of(run.data.test), len(run.data.classes)
+    return {
+        "classes": list(run.data.classes),
+        "bestEpoch": run.trained.best.epoch,
+        "history": [asdict(record) for record in run.trained.history],
+        "confusion": {
+            "student": metrics.confusion(measured.student.classes, labels, classes).tolist(),
+            "teacher": metrics.confusion(measured.teacher.classes, labels, classes).tolist(),
+        },
+    }

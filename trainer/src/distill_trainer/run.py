@@ -1,0 +1,113 @@
+"""One training run, read top to bottom: contract, data, teacher, student, training, comparison, version folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from distill_api.contract import Outcome, TrainerConfig
+from distill_trainer import uris
+from distill_trainer.check import Contract, check
+from distill_trainer.checkpoint import CheckpointStore, Identity
+from distill_trainer.data import DataSet
+from distill_trainer.evaluate import labels_of, predict
+from distill_trainer.loop import Parts, Trained, Trainer
+from distill_trainer.metrics import score
+from distill_trainer.output import finished_version
+from distill_trainer.progress import ProgressBoard
+from distill_trainer.result import Finished, publish
+from distill_trainer.stop import StopSignal
+from distill_trainer.tasks import kit_of
+from distill_trainer.teacher_outputs import Online
+from distill_trainer.weights import state_digest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Models:
+    """Both networks on the device; the teacher is frozen."""
+
+    teacher: nn.Module
+    student: nn.Module
+    teacher_digest: str
+
+
+def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal) -> Outcome:
+    """Train, compare, write. Raises UserError and Disrupted."""
+    contract = check(config)
+    for warning in contract.warnings:
+        log.warning("%s", warning)
+    device = seed_everything(config.training.seed)
+    output = uris.resolve(config.output.uri, field="output.uri")
+    data = kit_of(config.task).load(config.dataset, seed=config.training.seed)
+    models = _load_models(contract, data, device, config.training.seed)
+    identity = Identity(config.recipe_digest, data.digest, models.teacher_digest)
+    earlier = finished_version(
+        output, recipe=identity.recipe, dataset=identity.dataset, teacher=identity.teacher
+    )
+    if earlier:
+        log.info("this recipe is trained already: %s", earlier.message)
+        return earlier
+    stop.check()
+    trained = _train(config, models, data, device, output, identity, board, stop)
+    finished = Finished(
+        config, contract, data, models.teacher, models.student, trained, identity, device, output
+    )
+    return publish(finished, board, stop)
+
+
+def seed_everything(seed: int) -> torch.device:
+    """Seed all generators, ask for deterministic kernels, and choose the device: a GPU where there is one."""
+    os.environ.setdefault(
+        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+    )  # cuBLAS is deterministic only with a fixed workspace
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    random.seed(seed)
+    np.random.seed(seed)  # the global generator, which libraries use
+    torch.manual_seed(seed)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _load_models(contract: Contract, data: DataSet, device: torch.device, seed: int) -> Models:
+    """Build both and load their weights; the student's fresh parameters depend on the seed alone."""
+    teacher = contract.teacher.build(data.shape, len(data.classes))
+    contract.teacher.load(teacher)
+    torch.manual_seed(seed)
+    student = contract.student.build(data.shape, len(data.classes))
+    contract.student.load(student)
+    teacher = teacher.eval().requires_grad_(requires_grad=False).to(device)
+    return Models(teacher, student.to(device), state_digest(teacher))
+
+
+def _train(
+    config: TrainerConfig,
+    models: Models,
+    data: DataSet,
+    device: torch.device,
+    output: Path,
+    identity: Identity,
+    board: ProgressBoard,
+    stop: StopSignal,
+) -> Trained:
+    [teacher] = predict([models.teacher], data.validation, device, stop)
+    metric = config.evaluation.metric
+    parts = Parts(
+        student=models.student,
+        teacher=Online(models.teacher),
+        objective=kit_of(config.task).objective(config.objective),
+        data=data,
+        training=config.training,
+        metric=metric,
+        teacher_metric=score(metric, teacher.classes, labels_of(data.validation)),
+        device=device,
+    )
+    board.stage("Training")
+    return Trainer(parts, CheckpointStore(output, identity), board, stop).run()

@@ -1,0 +1,48 @@
+"""One optimizer step: the place where the student learns. No I/O; called by the loop for every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from distill_api.training import Optimizer, Training
+from distill_trainer.losses import LossParts
+
+Objective = Callable[[Tensor, Tensor, Tensor], LossParts]
+"""Student's logits, teacher's logits, labels → loss."""
+
+
+def make_optimizer(student: nn.Module, training: Training) -> torch.optim.Optimizer:
+    """AdamW with decoupled decay, or SGD with momentum 0.9, where decay is part of the gradient."""
+    if training.optimizer is Optimizer.SGD:
+        return torch.optim.SGD(
+            student.parameters(), lr=training.learning_rate, momentum=0.9, weight_decay=training.weight_decay
+        )
+    return torch.optim.AdamW(
+        student.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
+    )
+
+
+def train_step(
+    student: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    objective: Objective,
+    batch: tuple[Tensor, Tensor],
+    teacher_logits: Tensor,
+    *,
+    rate: float,
+    clip: float | None,
+) -> LossParts:
+    """Change the student once. `batch` is images [B, C, H, W] and labels [B]; the parts are detached scalars."""
+    images, labels = batch
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    parts = objective(student(images), teacher_logits, labels)
+    torch.autograd.backward(parts.total)
+    if clip is not None:
+        nn.utils.clip_grad_norm_(student.parameters(), clip)
+    optimizer.step()
+    return LossParts(*(part.detach() for part in parts))

@@ -1,0 +1,81 @@
+"""The written student, read back: what the server serves and what anyone else can load.
+
+Format `distilled-student/v1`, a folder with two files that belong together:
+
+- `model.safetensors`: every tensor of the network.
+- `config.json`:
+  - `format`: `distilled-student/v1`
+  - `task`: a value of the API's `task`; v1 knows `ImageClassification`
+  - `model`: `{"builtin": {"name"}}` or `{"huggingFace": {"id", "config", "preprocessor"}}`: rebuilds the network
+  - `classes`: names in the order of the logits
+  - `input`: `{"shape": [C, H, W], "range": [0, 1]}`: float32 images; preprocessing beyond it is inside the network
+  - `weights`: `{"file", "digest"}`; `metric`: `{"name", "value", "samples"}` on the test split
+  - `lineage`: `teacherDigest`, `datasetDigest`, `recipeDigest`
+
+Nothing in it depends on when or where it was written, so the same student has the same digest.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from distill_trainer.errors import ConfigInvalid, ContractBroken
+from distill_trainer.models import rebuild
+from distill_trainer.weights import compare_shapes, read_header
+
+FORMAT = "distilled-student/v1"
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class Student:
+    """A student ready to predict, in eval mode on the CPU. `shape` is (channels, height, width)."""
+
+    model: nn.Module
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Images float32 [B, C, H, W] in [0, 1] → probabilities [B, classes]. Raises ValueError for another shape."""
+        if images.dim() != 4 or tuple(images.shape[1:]) != self.shape:
+            raise ValueError(
+                f"images have shape {list(images.shape)}: this model takes [B, {', '.join(map(str, self.shape))}]"
+            )
+        with torch.inference_mode():
+            probabilities: Tensor = self.model(images.float()).float().softmax(dim=-1)
+        return probabilities
+
+
+def load_student(folder: Path) -> Student:
+    """Rebuild the student of a version's folder. Raises UserError where the folder is not one."""
+    config = _read_config(folder / CONFIG)
+    channels, height, width = config["input"]["shape"]
+    shape = (int(channels), int(height), int(width))
+    classes = tuple(str(name) for name in config["classes"])
+    model = rebuild(config["model"], shape=shape, classes=len(classes))
+    shapes = read_header(folder / WEIGHTS, field="model folder")
+    compare_shapes(model, shapes, WEIGHTS, field="model folder")
+    model.load_state_dict(load_file(folder / WEIGHTS))
+    return Student(model.eval(), classes, shape)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ContractBroken(
+            "ModelNotFound", f"{path} cannot be read as JSON ({error}); name a version's folder"
+        ) from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise ConfigInvalid(
+            f"{path} is no config of a student: its format must be {FORMAT!r}; name a version's folder"
+        )
+    return config
