@@ -77,6 +77,15 @@ class Key:
 
 
 @dataclass(frozen=True)
+class Owner:
+    """The DistillationJob that everything made for it belongs to."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
 class RequeueAfter:
     """A reconciliation's wish to be called again after so many seconds, whatever happens meanwhile."""
 

@@ -15,8 +15,7 @@ from distill_api.contract import ExitCode, Outcome
 from distill_api.job import DistillationJobSpec
 from distill_api.naming import DOMAIN
 from distill_api.status import DistillationJobStatus, Progress, ServingStatus
-from distill_operator.kinds import Object
-from distill_operator.plan import Owner
+from distill_operator.kinds import Object, Owner
 
 CONFIG_ANNOTATION = f"{DOMAIN}/config"
 """On a Job: the ConfigMap that its pods read."""

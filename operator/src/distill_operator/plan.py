@@ -10,19 +10,11 @@ from dataclasses import dataclass
 from distill_api.contract import JobReference, TrainerConfig
 from distill_api.job import DistillationJobSpec
 from distill_api.naming import child_name, digest, recipe_digest, short
+from distill_operator.kinds import Owner
 from distill_operator.settings import Settings
 
 CLAIM_SCHEME = "pvc://"
 DEFAULT_SHARED_MEMORY = "1Gi"
-
-
-@dataclass(frozen=True)
-class Owner:
-    """The DistillationJob that everything made for it belongs to."""
-
-    namespace: str
-    name: str
-    uid: str
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from distill_operator.decide.checking import (
     unchecked,
 )
 from distill_operator.decide.ending import trained
-from distill_operator.decide.model import Case, Said, Verdict
 from distill_operator.decide.training import (
     going_away,
     out_of_memory,
@@ -29,6 +28,7 @@ from distill_operator.decide.training import (
     training_runs,
     training_waits,
 )
+from distill_operator.verdict import Case, Said, Verdict
 
 CHECKS: tuple[Callable[[Case], Verdict | None], ...] = (
     being_deleted,  # the object goes: hands off

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from distill_api.base import seconds
 from distill_api.status import ConditionType, Phase
 from distill_operator.decide.delivery import delivery
-from distill_operator.decide.model import Action, Case, DeleteChild, DeleteSelf, Said, Verdict, no, yes
 from distill_operator.decide.reasons import Reason
 from distill_operator.observe import Child
+from distill_operator.verdict import Action, Case, DeleteChild, DeleteSelf, Said, Verdict, no, yes
 
 FINAL = {Phase.SUCCEEDED, Phase.FAILED}
 

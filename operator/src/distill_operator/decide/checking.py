@@ -6,7 +6,10 @@ from datetime import timedelta
 
 from distill_api.status import ConditionType
 from distill_operator.decide.acceptance import accepted
-from distill_operator.decide.model import (
+from distill_operator.decide.pending import waiting
+from distill_operator.decide.reasons import Reason
+from distill_operator.observe import Child
+from distill_operator.verdict import (
     Action,
     Case,
     CreateCheck,
@@ -18,9 +21,6 @@ from distill_operator.decide.model import (
     unknown,
     yes,
 )
-from distill_operator.decide.pending import waiting
-from distill_operator.decide.reasons import Reason
-from distill_operator.observe import Child
 
 NO_GPU = "No GPU was requested"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from distill_api.status import ConditionType, RolloutPhase, ServingStatus
-from distill_operator.decide.model import Case, Deliver, Said, Verdict, no, unknown, yes
 from distill_operator.decide.reasons import Reason
+from distill_operator.verdict import Case, Deliver, Said, Verdict, no, unknown, yes
 
 RETRY_SECONDS = 60.0
 SETTLED = {RolloutPhase.PROMOTED, RolloutPhase.ROLLED_BACK, RolloutPhase.SUPERSEDED}

@@ -10,8 +10,8 @@ from distill_operator.decide.acceptance import accepted
 from distill_operator.decide.checking import contract_valid
 from distill_operator.decide.delivery import delivery
 from distill_operator.decide.gate import judge
-from distill_operator.decide.model import Case, Said, Verdict, no, yes
 from distill_operator.decide.reasons import Reason
+from distill_operator.verdict import Case, Said, Verdict, no, yes
 
 RESULT_WAIT = timedelta(seconds=10)
 """The Job's end and its pod's come by two watches; one may be late."""

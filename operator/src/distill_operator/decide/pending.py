@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from distill_api.base import seconds
 from distill_api.status import ConditionType
-from distill_operator.decide.model import Case, Said, Verdict, no, yes
 from distill_operator.decide.reasons import Reason
 from distill_operator.decide.trouble import Trouble, trouble
 from distill_operator.observe import Child
+from distill_operator.verdict import Case, Said, Verdict, no, yes
 
 
 def waiting(case: Case, child: Child, said: tuple[Said, ...]) -> Verdict:

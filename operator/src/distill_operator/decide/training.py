@@ -9,10 +9,10 @@ from distill_api.contract import ExitCode
 from distill_api.status import ConditionType
 from distill_operator.decide.acceptance import accepted
 from distill_operator.decide.checking import contract_valid
-from distill_operator.decide.model import Case, Said, SetSuspend, Verdict, no, yes
 from distill_operator.decide.pending import waiting
 from distill_operator.decide.reasons import Reason
 from distill_operator.observe import Child, PodView
+from distill_operator.verdict import Case, Said, SetSuspend, Verdict, no, yes
 
 AFTER_TRAINING = {"Evaluating", "Writing"}
 BY_EXIT_CODE = {

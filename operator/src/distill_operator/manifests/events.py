@@ -6,8 +6,7 @@ from datetime import datetime
 
 from distill_api import KIND
 from distill_api.naming import digest, label_name, short
-from distill_operator.kinds import DISTILLATION_JOB, EVENT, Object
-from distill_operator.plan import Owner
+from distill_operator.kinds import DISTILLATION_JOB, EVENT, Object, Owner
 
 MESSAGE_LIMIT = 1024
 REPORTER = "distillation-operator"

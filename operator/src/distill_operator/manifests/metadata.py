@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from distill_api import KIND
 from distill_api.naming import JOB_LABEL, MANAGED_BY, ROLE_LABEL, label_name
-from distill_operator.kinds import DISTILLATION_JOB, Object
-from distill_operator.plan import Owner
+from distill_operator.kinds import DISTILLATION_JOB, Object, Owner
 
 
 def job_labels(owner: Owner, role: str) -> dict[str, str]:
