@@ -199,7 +199,7 @@ PODS = [
     pod("exit-3", container("echo because of this > /dev/termination-log; exit 3")),
     pod("long-message", container("head -c 5000 /dev/zero | tr '\\0' x > /tmp/said; exit 0", terminationMessagePath="/tmp/said")),
     pod("log-message", container("echo the last words; exit 1", terminationMessagePolicy="FallbackToLogsOnError")),
-    pod("killed", container("kill -9 $$ & sh -c 'kill -9 $PPID'; exec python3 -c 'import os; os.abort()'")),
+    pod("killed", container("sh -c 'kill -9 $$$$'; exit $?")),
     pod("no-program", container("") | {"command": ["/no/such/program"]}),
     pod(
         "second-try",
@@ -423,7 +423,7 @@ def test_users_and_capabilities(pods):
         ("exit-3", 3, "Error", "because of this\n"),
         ("long-message", 0, "Completed", "x" * 4096),
         ("log-message", 1, "Error", "the last words\n"),
-        ("killed", 134, "Error", ""),
+        ("killed", 137, "Error", ""),
         ("hungry", 137, "OOMKilled", ""),
     ],
 )

@@ -190,7 +190,10 @@ def build(spec: dict[str, Any]) -> str:
     order of their targets), hidden (folders of this machine to cover), devices, readonly.
     """
     sys_.mount("none", "/", None, sys_.MS_REC | sys_.MS_PRIVATE)
-    points = _mount_points()
+    # What is mounted below a hidden folder (a pod's emptyDir in memory) is hidden with it.
+    points = frozenset(
+        point for point in _mount_points() if not any(point.startswith(f"{path}/") for path in spec["hidden"])
+    )
     workspace = spec["workspace"]
     sys_.mount("tmpfs", workspace, "tmpfs", sys_.MS_NODEV, "mode=755")
     root, layer = f"{workspace}/root", f"{workspace}/layer"
