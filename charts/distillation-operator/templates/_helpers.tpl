@@ -100,12 +100,12 @@ true
     "SERVICE_ACCOUNT" .Values.training.serviceAccount
     "REQUIRE_GPU" .Values.training.requireGpu
     "CHECK_TIMEOUT" .Values.training.checkTimeoutSeconds
-    "TERMINATION_GRACE" .Values.training.terminationGraceSeconds
+    "TERMINATION_GRACE" (int .Values.training.terminationGraceSeconds)
     "GATEWAY_NAME" .Values.serving.gateway.name
     "GATEWAY_NAMESPACE" .Values.serving.gateway.namespace
     "INGRESS_DOMAIN" .Values.serving.ingressDomain
     "SERVING_RUNTIME" .Values.serving.runtime.name
-    "WORKERS" .Values.tuning.workers
+    "WORKERS" (int .Values.tuning.workers)
     "RESYNC" .Values.tuning.resyncSeconds
     "DISCOVERY" .Values.tuning.discoverySeconds
     "PROGRESS_POLL" .Values.tuning.progressPollSeconds

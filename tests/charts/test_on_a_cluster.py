@@ -1,0 +1,102 @@
+"""The chart's objects before a real API server: accepted, within Pod Security "restricted", and without spare rights."""
+
+import json
+
+import pytest
+import yaml
+
+from distill_local.handle import CommandError
+
+pytestmark = pytest.mark.cluster
+NAMESPACE = "chart-restricted"
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+NEEDED = [
+    "kserve-clusterservingruntimes.yaml",
+    "prometheus-operator-servicemonitors.yaml",
+    "prometheus-operator-podmonitors.yaml",
+]
+
+
+@pytest.fixture(scope="module")
+def namespace(cluster):
+    body = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": NAMESPACE, "labels": RESTRICTED},
+    }
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+    yield NAMESPACE
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def installed(cluster, chart, namespace):
+    """A release with two operators whose CRDs are somebody else's business, as on a cluster that others use."""
+    settings = "crds.install=false,serving.runtime.enabled=false,rbac.aggregateClusterRoles=false,replicas=2"
+    cluster.helm("install", "rights", str(chart), "--namespace", namespace, "--set", settings)
+    yield "rights-distillation-operator"
+    cluster.helm("uninstall", "rights", "--namespace", namespace)
+
+
+@pytest.fixture(scope="module")
+def foreign_kinds(cluster, third_party_crds):
+    names = []
+    for file in NEEDED:
+        path = third_party_crds / file
+        cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(path))
+        names += [o["metadata"]["name"] for o in yaml.safe_load_all(path.read_text()) if o]
+    for name in names:
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+
+
+def test_the_api_server_accepts_everything(cluster, render, chart, namespace, foreign_kinds):
+    """Strict: an unknown or doubled field is an error."""
+    objects = render("--values", chart / "ci" / "full-values.yaml", release="dry")
+    for o in objects:
+        if "namespace" in o["metadata"]:
+            o["metadata"]["namespace"] = namespace
+    text = yaml.safe_dump_all(objects)
+    arguments = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts")
+    answer = cluster.kubectl(*arguments, "-f", "-", stdin=text)
+    assert answer.count("serverside-applied") == len(objects)
+
+
+def test_the_operators_pod_is_admitted_where_only_restricted_ones_are(cluster, installed, namespace):
+    deployment = json.loads(cluster.kubectl("get", "deployment", installed, "-n", namespace, "-o", "json"))
+    template = deployment["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", **template}
+    pod["metadata"] = {"name": "operator", "namespace": namespace, "labels": template["metadata"]["labels"]}
+    cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
+
+    pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
+    with pytest.raises(CommandError, match="violates PodSecurity"):
+        cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
+
+
+def allowed(cluster, account, namespace):
+    """(resource, verb) pairs of a ServiceAccount in a namespace, as the API server sees them."""
+    user = f"system:serviceaccount:{NAMESPACE}:{account}"
+    listing = cluster.kubectl("auth", "can-i", "--list", f"--as={user}", "-n", namespace, "--no-headers")
+    pairs = set()
+    for line in listing.splitlines():
+        if line[:1].strip():
+            resource = line.split()[0]
+            verbs = line[line.rindex("[") + 1 : line.rindex("]")].split()
+            pairs |= {(resource, verb) for verb in verbs}
+    return pairs
+
+
+def test_the_api_server_grants_what_is_needed_and_no_secret(cluster, installed, namespace):
+    pairs = allowed(cluster, installed, "default")
+    assert {
+        ("jobs.batch", "create"),
+        ("distillationjobs.distillation.dev/status", "patch"),
+        ("configmaps", "create"),
+        ("events", "create"),
+        ("inferenceservices.serving.kserve.io", "create"),
+        ("httproutes.gateway.networking.k8s.io", "patch"),
+    } <= pairs
+    resources = {resource for resource, _ in pairs}
+    assert not {"secrets", "pods/exec", "*.*", "*", "leases.coordination.k8s.io"} & resources
+    assert not {verb for _, verb in pairs} & {"*", "escalate", "bind", "impersonate"}
+    assert ("leases.coordination.k8s.io", "create") in allowed(cluster, installed, namespace)
