@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from distill_api.naming import JOB_LABEL, SERVICE_LABEL
+from distill_api.naming import SERVICE_LABEL
 from distill_operator.kinds import (
     DISTILLATION_JOB,
     HTTP_ROUTE,
@@ -164,7 +164,7 @@ class Caches:
         self._stores: dict[Kind, Store] = {
             DISTILLATION_JOB: Store({"service": named_service}),
             JOB: Store({"owner": owner_uids}),
-            POD: Store({"owner": owner_uids, "job": by_label(JOB_LABEL), "service": by_label(SERVICE_LABEL)}),
+            POD: Store({"owner": owner_uids, "service": by_label(SERVICE_LABEL)}),
             INFERENCE_SERVICE: Store({"service": by_label(SERVICE_LABEL)}),
             HTTP_ROUTE: Store({"service": by_label(SERVICE_LABEL)}),
         }
