@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,16 @@ class Api:
             return error.stderr
         pytest.fail("the API server accepted it")
 
+    def refusals(self, documents: list[dict[str, Any]], *options: str) -> dict[str, str]:
+        """What the user reads about each of `documents` (by name) that the server refuses, from one `kubectl apply`."""
+        text = yaml.safe_dump_all(documents)
+        try:
+            self.kubectl("apply", "-f", "-", *options, document=text)
+        except CommandError as error:
+            parts = re.split(r'^.*DistillationJob\S* "(\S+?)" is invalid: ', error.stderr, flags=re.MULTILINE)
+            return dict(zip(parts[1::2], parts[2::2], strict=True))
+        return {}
+
 
 @pytest.fixture(scope="session")
 def crd_cluster(cluster: Any) -> Any:
@@ -101,7 +112,7 @@ def crd_cluster(cluster: Any) -> Any:
     return cluster
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def dry(crd_cluster: Any) -> Api:
     """The same where nothing is to be stored: every apply is a server-side dry run, which needs no namespace of its own."""
     return Api(crd_cluster, "default")
@@ -113,13 +124,13 @@ def api(crd_cluster: Any, namespace: str) -> Api:
     return Api(crd_cluster, namespace)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def digits_text() -> str:
     """The same job as text, comments and all."""
     return DIGITS
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def change() -> Callable[[dict[str, Any], Patch], dict[str, Any]]:
     """`patched`, for tests that apply one job several times."""
     return patched

@@ -7,6 +7,7 @@ command line say). Where both know the rule, both say the same words.
 from __future__ import annotations
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from distill_api import DistillationJob
@@ -167,11 +168,23 @@ BAD = {
 }
 
 
+@pytest.fixture(scope="module")
+def answers(dry, change, digits_text):
+    """What `kubectl apply` says to every row of BAD, in one go."""
+    good = yaml.safe_load(digits_text)
+    spoilt = [
+        change(good, {**changes, "metadata.name": f"spoilt-{row}"})
+        for row, (changes, _) in enumerate(BAD.values())
+    ]
+    refusals = dry.refusals(spoilt, "--dry-run=server")
+    return {case: refusals.get(f"spoilt-{row}", "it was accepted") for row, case in enumerate(BAD)}
+
+
 @pytest.mark.cluster
-@pytest.mark.parametrize(("changes", "words"), BAD.values(), ids=BAD.keys())
-def test_the_api_server_refuses_it_in_a_sentence(dry, spoil, changes, words):
-    answer = dry.refusal(spoil(changes), "--dry-run=server")
-    assert [word for word in words if word not in answer] == [], answer
+@pytest.mark.parametrize("case", BAD)
+def test_the_api_server_refuses_it_in_a_sentence(answers, case):
+    answer = answers[case]
+    assert [word for word in BAD[case][1] if word not in answer] == [], answer
 
 
 @pytest.mark.parametrize(("changes", "words"), BAD.values(), ids=BAD.keys())
