@@ -16,7 +16,9 @@ from distill_local.errors import LocalClusterError
 from distill_local.pki import Identity, Pki
 
 Manifest = dict[str, Any]
-_TIMEOUT = aiohttp.ClientTimeout(total=30)
+# A definition of two megabytes takes the server seconds, and many seconds on a machine that is busy.
+_TIMEOUT = aiohttp.ClientTimeout(total=120)
+_PROBE_TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 # Where each kind lives: path of its group and version, plural, whether it belongs to a namespace.
 _RESOURCES = {
@@ -76,7 +78,7 @@ class Api:
     async def read(self, path: str) -> Manifest | None:
         """Return the object at `path`, None if it is not there or the server does not answer."""
         try:
-            async with self.session.get(f"{self.url}{path}") as answer:
+            async with self.session.get(f"{self.url}{path}", timeout=_PROBE_TIMEOUT) as answer:
                 document: Manifest | None = await answer.json() if answer.ok else None
                 return document
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError):
@@ -85,7 +87,7 @@ class Api:
     async def answers(self, url: str) -> bool:
         """Return whether `url` (whole, not a path) answers with a success."""
         try:
-            async with self.session.get(url) as answer:
+            async with self.session.get(url, timeout=_PROBE_TIMEOUT) as answer:
                 return answer.ok
         except (aiohttp.ClientError, TimeoutError):
             return False

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import yaml
 
 from distill_local import layout, pki
@@ -26,7 +27,7 @@ from distill_local.handle import Cluster
 from distill_local.kserve import write_webhook_certificate
 from distill_local.kubeconfig import write_kubeconfig
 from distill_local.layout import ClusterPaths
-from distill_local.lifecycle import SUPERVISOR_MODULE, is_running, stop
+from distill_local.lifecycle import SUPERVISOR_MODULE, is_running, still_runs, stop, supervisor_processes
 from distill_local.namespaces import UNSHARE, require_namespaces
 from distill_local.pki import Pki, ensure_pki
 
@@ -233,15 +234,20 @@ def _spawn(paths: ClusterPaths, listeners: list[socket.socket], *, leash: bool) 
 def _wait_until_ready(paths: ClusterPaths, steps: tuple[Step, ...], report: Report) -> None:
     """Follow the supervisor's status until `ready`; on failure or Ctrl-C end what was started, and keep its data and logs."""
     try:
-        while not _has_got_ready(paths, steps, report):
+        processes = supervisor_processes(paths)
+        while not _has_got_ready(paths, processes, steps, report):
             time.sleep(_POLL_SECONDS)
     except BaseException:
         stop(paths)
         raise
 
 
-def _has_got_ready(paths: ClusterPaths, steps: tuple[Step, ...], report: Report) -> bool:
-    running = is_running(paths)  # asked first: what a supervisor writes before it ends must not be missed
+def _has_got_ready(
+    paths: ClusterPaths, processes: list[psutil.Process], steps: tuple[Step, ...], report: Report
+) -> bool:
+    running = any(
+        still_runs(process) for process in processes
+    )  # before its last words are read, so that none are missed
     status = ClusterStatus.read(paths.status) or ClusterStatus()
     report((*steps, *status.steps), "")
     if status.phase == "failed":

@@ -21,6 +21,17 @@ class CommandError(LocalClusterError):
         self.stderr = stderr
 
 
+def run_program(
+    program: Path, arguments: tuple[str, ...], environment: dict[str, str], stdin: str | None = None
+) -> str:
+    """Run kubectl or Helm and return what it printed; raise CommandError if it fails."""
+    command = [str(program), *arguments]
+    done = subprocess.run(command, env=environment, input=stdin, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise CommandError(f"{program.name} {' '.join(arguments)}", done.returncode, done.stderr)
+    return done.stdout
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A cluster that is up. As a context manager it is taken down at the end."""
@@ -80,13 +91,7 @@ class Cluster:
         self.down()
 
     def _run(self, program: str, arguments: tuple[str, ...], stdin: str | None) -> str:
-        command = [f"{self.config.programs}/{program}", *arguments]
-        done = subprocess.run(
-            command, env=self.environment(), input=stdin, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise CommandError(f"{program} {' '.join(arguments)}", done.returncode, done.stderr)
-        return done.stdout
+        return run_program(Path(self.config.programs) / program, arguments, self.environment(), stdin)
 
     def _kserve_port(self, port: int) -> int:
         if not self.config.kserve:

@@ -43,14 +43,15 @@ def stop(paths: ClusterPaths) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     _gone, alive = psutil.wait_procs(processes, timeout=_END_SECONDS)
-    alive = [process for process in alive if _still_runs(process)]
+    alive = [process for process in alive if still_runs(process)]
     if alive:
         pids = ", ".join(str(process.pid) for process in alive)
         msg = f"Process {pids} of the cluster {paths.root.name} did not end within {_END_SECONDS:.0f} s after SIGKILL; try again."
         raise LocalClusterError(msg)
 
 
-def _still_runs(process: psutil.Process) -> bool:
+def still_runs(process: psutil.Process) -> bool:
+    """Return whether the process has not ended (one that ended and was not collected yet has)."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     return False

@@ -55,8 +55,13 @@ class Supervisor:
             await self._control_plane()
             await asyncio.gather(self._controllers(), self._node(), self._serving())
         except LocalClusterError as error:
-            log.error("%s", error)
-            self._update(replace(self._status, phase="failed", error=str(error)))
+            self._fail(str(error))
+        except Exception as error:  # whoever waits for us must hear of a mistake of ours too
+            log.exception("bringing the cluster up failed")
+            self._fail(
+                f"Bringing the cluster up failed: {error!r}. The log is {self._paths.logs / 'supervisor.log'}."
+            )
+            raise
         else:
             self._update(replace(self._status, phase="ready"))
 
@@ -122,6 +127,10 @@ class Supervisor:
             if time.monotonic() > deadline:
                 raise self._failure(name, f"was not ready after {_STEP_SECONDS:.0f} s")
             await asyncio.sleep(_POLL_SECONDS)
+
+    def _fail(self, sentence: str) -> None:
+        log.error("%s", sentence)
+        self._update(replace(self._status, phase="failed", error=sentence))
 
     def _failure(self, name: str, what: str) -> LocalClusterError:
         path = self._paths.logs / f"{name}.log"
