@@ -110,7 +110,8 @@ def has_condition(document: Manifest | None, condition: str) -> bool:
     """Return whether the object's status says `condition: True`."""
     if document is None:
         return False
-    conditions = document.get("status", {}).get("conditions", [])
+    # A CRD that was just made has `conditions: null` until its controller has looked at it.
+    conditions = (document.get("status") or {}).get("conditions") or []
     return any(c["type"] == condition and c["status"] == "True" for c in conditions)
 
 
