@@ -85,8 +85,8 @@ def _job_table() -> table.Panel:
 def _failures() -> timeseries.Panel:
     return lines(
         About(
-            "Failures and disruptions",
-            "Jobs that failed, training pods that failed and were retried, training pods that were evicted.",
+            "What went wrong",
+            "Jobs that failed, training pods that were retried or evicted, rollouts that were taken back.",
             "short",
             8,
             9,
@@ -97,6 +97,7 @@ def _failures() -> timeseries.Panel:
         ),
         Query("sum(increase(distill_job_restarts_total[$__rate_interval]))", "pods retried"),
         Query("sum(increase(distill_job_disruptions_total[$__rate_interval]))", "pods evicted"),
+        Query("sum(increase(distill_canary_rollbacks_total[$__rate_interval]))", "rollouts taken back"),
     )
 
 
@@ -143,18 +144,22 @@ def _serving(board: Dashboard) -> None:
     )
     board.with_panel(
         lines(
-            About("Requests", "Requests that each student version answered, by HTTP status.", "reqps"),
+            About("Requests", "Requests that each version of a student answered, by HTTP status.", "reqps"),
             Query(
-                "sum by (namespace, model_name, code) "
+                "sum by (namespace, inferenceservice, code) "
                 f"(rate(distill_student_requests_total{{{FLEET}}}[$__rate_interval]))",
-                "{{namespace}}/{{model_name}} {{code}}",
+                "{{namespace}}/{{inferenceservice}} {{code}}",
             ),
         )
     )
     board.with_panel(
         lines(
-            About("Rollouts taken back", "Canaries that were rolled back.", "short"),
-            Query("sum(increase(distill_canary_rollbacks_total[$__rate_interval]))", "rolled back"),
+            About("Latency, 99th percentile", "Time in which each version answers 99 of 100 requests.", "s"),
+            Query(
+                "histogram_quantile(0.99, sum by (namespace, inferenceservice, le) "
+                f"(rate(distill_student_request_seconds_bucket{{{FLEET}}}[$__rate_interval])))",
+                "{{namespace}}/{{inferenceservice}}",
+            ),
         )
     )
 

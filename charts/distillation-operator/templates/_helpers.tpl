@@ -66,7 +66,7 @@ true
   verbs: [get, list, watch, delete]  # delete: policy.ttlAfterFinished
 - apiGroups: [distillation.dev]
   resources: [distillationjobs/status]
-  verbs: [get, patch, update]
+  verbs: [patch]
 - apiGroups: [distillation.dev]
   resources: [distillationjobs/finalizers]
   verbs: [update]  # to own what it makes where OwnerReferencesPermissionEnforcement is on
@@ -78,10 +78,10 @@ true
   verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, create, patch]
+  verbs: [get, create]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 - apiGroups: [serving.kserve.io]
   resources: [inferenceservices]
   verbs: [get, list, watch, create, patch, delete]
