@@ -21,7 +21,7 @@ HEAD = "fc"
 INPUT_LAYER = "features.0.weight"
 
 NETWORKS: dict[str, Callable[[Shape, int], nn.Module]] = {
-    "convnet-tiny": partial(ConvNet, widths=(8, 16), depth=1),
+    "convnet-tiny": partial(ConvNet, widths=(16, 32), depth=1),
     "convnet-small": partial(ConvNet, widths=(16, 32, 64), depth=1),
     "convnet-large": partial(ConvNet, widths=(32, 64, 128), depth=2),
     "mlp": partial(Mlp, hidden=64),

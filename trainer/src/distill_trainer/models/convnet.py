@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class ConvNet(nn.Module):
-    """Stages of 3×3 convolutions with batch norm, halved between stages while the image allows, then a mean over space.
+    """Stages of 3×3 convolutions with batch norm, halved between stages while the image allows, then means over a coarse grid.
+
+    The grid (2×2, 3×3 where the map is that small) keeps where a stroke is, which one mean over space would lose.
 
     `fc` is the head; `features.0.weight` is the input layer, [width, channels, 3, 3].
     """
@@ -18,19 +21,20 @@ class ConvNet(nn.Module):
     ) -> None:
         super().__init__()
         channels, height, width = shape
-        side = min(height, width)
         layers: list[nn.Module] = []
         for before, after in pairwise((channels, *widths)):
             layers += _stage(before, after, depth)
-            if side >= 4:  # a 1×1 map would leave batch norm a single value per channel
+            if min(height, width) >= 4:  # a 1×1 map would leave batch norm a single value per channel
                 layers.append(nn.MaxPool2d(2))
-                side //= 2
+                height, width = height // 2, width // 2
         self.features = nn.Sequential(*layers)
-        self.fc = nn.Linear(widths[-1], classes)
+        self.kernel = (max(height // 2, 1), max(width // 2, 1))
+        self.fc = nn.Linear(widths[-1] * (height // self.kernel[0]) * (width // self.kernel[1]), classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, C, H, W] in [0, 1] → logits [B, classes]."""
-        logits: Tensor = self.fc(self.features(images * 2 - 1).mean(dim=(2, 3)))
+        grid = F.avg_pool2d(self.features(images * 2 - 1), self.kernel)
+        logits: Tensor = self.fc(grid.flatten(1))
         return logits
 
 
