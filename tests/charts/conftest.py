@@ -1,5 +1,7 @@
 """Helm at work on the chart: rendering needs its program alone, the tests marked `cluster` an API server."""
 
+import copy
+import functools
 import os
 import subprocess
 from pathlib import Path
@@ -34,11 +36,12 @@ def helm():
 def render(helm):
     """Objects that the chart makes with these values."""
 
-    def objects(*arguments, release="distill"):
+    @functools.cache
+    def rendered(release, arguments):
         text = helm("template", release, CHART, "--namespace", NAMESPACE, *arguments)
-        return [document for document in yaml.safe_load_all(text) if document]
+        return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
 
-    return objects
+    return lambda *arguments, release="distill": copy.deepcopy(rendered(release, arguments))
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def test_the_charts_copy_is_the_generated_one(root, chart):
 
 def test_rendering_changes_no_schema(render, root):
     rendered = definitions(render())
-    sources = [yaml.safe_load(path.read_text()) for path in (root / "crds").glob("*.yaml")]
+    sources = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in (root / "crds").glob("*.yaml")]
     assert {name: crd["spec"] for name, crd in rendered.items()} == {
         crd["metadata"]["name"]: crd["spec"] for crd in sources
     }
@@ -67,7 +67,7 @@ def charts(chart, tmp_path_factory):
         folder = tmp_path_factory.mktemp("charts") / version
         shutil.copytree(chart, folder)
         path = folder / "files" / "crds" / "distillationjobs.yaml"
-        crd = yaml.safe_load(path.read_text())
+        crd = yaml.load(path.read_text(), yaml.CSafeLoader)
         crd["metadata"]["name"], crd["spec"]["group"] = CRD, GROUP
         if version == "last":
             schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]

@@ -44,7 +44,8 @@ def foreign_kinds(cluster, third_party_crds):
     for file in NEEDED:
         path = third_party_crds / file
         cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(path))
-        names += [o["metadata"]["name"] for o in yaml.safe_load_all(path.read_text()) if o]
+        documents = yaml.load_all(path.read_text(), yaml.CSafeLoader)
+        names += [document["metadata"]["name"] for document in documents if document]
     for name in names:
         cluster.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
 
