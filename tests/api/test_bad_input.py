@@ -11,6 +11,8 @@ import yaml
 from pydantic import ValidationError
 
 from distill_api import DistillationJob
+from distill_api.contract import TrainerConfig
+from distill_api.training import Objective
 from distill_api.validate import explain
 
 GONE = "(removed)"
@@ -161,6 +163,10 @@ BAD = {
         {"spec.resources.template": {"tolerations": [{"operator": "Equal"}]}},
         ("spec.resources.template.tolerations[0].key: ", "is required with operator Equal"),
     ),
+    "selector with a space": (
+        {"spec.resources.template": {"nodeSelector": {"gpu": "A 100"}}},
+        ("spec.resources.template.nodeSelector[gpu]: ", '"A 100"', "must be a label's value"),
+    ),
     "bad variable": (
         {"spec.resources.template": {"env": [{"name": "A-B", "value": ""}]}},
         ("spec.resources.template.env[0].name: ", '"A-B"', "must be letters, digits and _"),
@@ -275,3 +281,27 @@ def test_every_fault_is_named_at_once(dry, spoil):
     changes = {"spec.objective": {"alpha": 1.5, "temperature": 0}, "spec.policy": {"pendingDeadline": "soon"}}
     answer = dry.refusal(spoil(changes), "--dry-run=server")
     assert answer.count("Invalid value") == 3, answer
+
+
+def test_a_part_of_a_spec_is_named_as_the_user_wrote_it():
+    with pytest.raises(ValidationError) as refused:
+        Objective.model_validate({"alpha": 2})
+    assert explain(refused.value, Objective, at="spec.objective") == [
+        "spec.objective.alpha: 2: must be between 0 (teacher only) and 1 (labels only)"
+    ]
+
+
+def test_a_long_value_does_not_bury_the_sentence(spoil):
+    with pytest.raises(ValidationError) as refused:
+        DistillationJob.model_validate(spoil({"spec.output.uri": "s3://" + "x" * 900}))
+    (sentence,) = explain(refused.value)
+    assert sentence.endswith(URI_SAYS)
+    assert len(sentence) < 200
+
+
+def test_what_is_no_json_is_said_in_a_sentence():
+    with pytest.raises(ValidationError) as refused:
+        TrainerConfig.model_validate_json('{"job": ')
+    (sentence,) = explain(refused.value, TrainerConfig)
+    assert sentence.startswith("the document: ")
+    assert "Invalid JSON" in sentence

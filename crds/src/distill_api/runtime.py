@@ -21,8 +21,24 @@ ResourceName = Annotated[
         },
     ),
 ]
-LabelText = Annotated[str, Field(max_length=317)]
-"""A label's key (253 + 1 + 63 characters) or value."""
+LabelKey = Annotated[
+    str,
+    Field(
+        max_length=317,
+        pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
+        json_schema_extra={"x-says": "must be the key of a label or taint, as in example.com/pool"},
+    ),
+]
+LabelValue = Annotated[
+    str,
+    Field(
+        max_length=63,
+        pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
+        json_schema_extra={
+            "x-says": "must be a label's value: at most 63 letters, digits, -, _ and ., as in a100"
+        },
+    ),
+]
 
 
 class TolerationOperator(StrEnum):
@@ -67,11 +83,11 @@ class Toleration(ApiModel):
 
     cel = (_EXISTS_HAS_NO_VALUE, _ALL_KEYS_NEED_EXISTS)
 
-    key: LabelText | None = Field(default=None, description="Key of the taint; all keys when not given.")
+    key: LabelKey | None = Field(default=None, description="Key of the taint; all keys when not given.")
     operator: TolerationOperator = Field(
         default=TolerationOperator.EQUAL, description="Equal compares the value; Exists takes any."
     )
-    value: LabelText | None = Field(default=None, description="Value of the taint, for Equal.")
+    value: LabelValue | None = Field(default=None, description="Value of the taint, for Equal.")
     effect: TaintEffect | None = Field(
         default=None, description="Effect of the taint; all effects when not given."
     )
@@ -100,7 +116,7 @@ class PodTemplate(ApiModel):
     image_pull_secrets: list[PullSecret] = Field(
         default=[], max_length=8, description="Credentials of a private registry."
     )
-    node_selector: dict[str, LabelText] = Field(
+    node_selector: dict[str, LabelValue] = Field(
         default={}, max_length=32, description="Labels that a node must have."
     )
     tolerations: list[Toleration] = Field(default=[], max_length=32, description="Taints that are tolerated.")

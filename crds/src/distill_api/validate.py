@@ -32,7 +32,7 @@ def explain(error: ValidationError, model: type[ApiModel] = DistillationJob, at:
 def _sentence(detail: ErrorDetails, model: type[BaseModel], at: str) -> str:
     location = detail["loc"]
     field = _field(model, location)
-    path = _path(location, at)
+    path = _path(model, location, at)
     if detail["type"] == "missing":
         meaning = field.description if field is not None and field.description else ""
         return f"{path}: required, but not given. {meaning}".rstrip()
@@ -45,10 +45,12 @@ def _sentence(detail: ErrorDetails, model: type[BaseModel], at: str) -> str:
     return f"{path}: {_shown(detail['input'])}: {remedy}"
 
 
-def _path(location: _Location, at: str) -> str:
+def _path(model: type[BaseModel], location: _Location, at: str) -> str:
+    """As the API server writes it: `a.b` for fields, `a[0]` and `a[key]` for entries of lists and maps."""
     path = at
-    for step in location:
-        path += f"[{step}]" if isinstance(step, int) else f"{'.' if path else ''}{step}"
+    for index, step in enumerate(location):
+        is_entry = isinstance(step, int) or _model_at(model, location[:index]) is None
+        path += f"[{step}]" if is_entry else f"{'.' if path else ''}{step}"
     return path or "the document"
 
 
@@ -92,10 +94,12 @@ def _names(model: type[BaseModel] | None) -> list[str]:
 
 
 def _field(model: type[BaseModel], location: _Location) -> FieldInfo | None:
-    """The field that `location` names; of a list's or map's entry none."""
-    holder = _model_at(model, location[:-1])
-    if holder is None or not location:
+    """The field that `location` names, or whose entry it names (of a map or list)."""
+    if not location:
         return None
+    holder = _model_at(model, location[:-1])
+    if holder is None:
+        return _field(model, location[:-1])
     named = (field for name, field in holder.model_fields.items() if location[-1] in {name, field.alias})
     return next(named, None)
 
