@@ -1,31 +1,8 @@
-"""report.html."""
+"""report.html: one file without a network that shows what came out, how, and from what. Called once, by `result`."""
 
-from dataclasses import dataclass
-from typing import Any
+from __future__ import annotations
 
-from distill_api.contract import TrainerConfig
-from distill_api.status import Lineage, Result
-from distill_trainer.check import Contract
-from distill_trainer.data import DataSet
-from distill_trainer.evaluate import Predictions
-from distill_trainer.snapshot import EpochRecord
+from distill_trainer.report.html import render
+from distill_trainer.report.page import Page
 
-
-@dataclass(frozen=True)
-class Page:
-    """What the report shows."""
-
-    config: TrainerConfig
-    contract: Contract
-    data: DataSet
-    history: tuple[EpochRecord, ...]
-    best_epoch: int
-    result: Result
-    lineage: Lineage
-    teacher: Predictions
-    student: Predictions
-
-
-def render(page: Page) -> str:
-    """HTML."""
-    return "<!doctype html>"
+__all__ = ["Page", "render"]

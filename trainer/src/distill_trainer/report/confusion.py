@@ -1,0 +1,81 @@
+"""The confusion matrix as SVG, and the confusions that occur most as a list."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distill_trainer.report.words import cut, escape, percent
+
+_CELL, _MARGIN_LEFT, _MARGIN_TOP = 30, 70, 64
+DRAWN_UP_TO = 40
+_NUMBERED_UP_TO = 20
+_LISTED = 5
+
+
+def confusion_matrix(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str:
+    """Rows are labels, columns the student's predictions; the shade is the share of the row. Counts [C, C]."""
+    if len(classes) > DRAWN_UP_TO:
+        return f"<p class='note'>With {len(classes)} classes the matrix is left to result.json.</p>"
+    side = _CELL * len(classes)
+    width, height = _MARGIN_LEFT + side + 2, _MARGIN_TOP + side + 2
+    rows = "".join(_row(index, counts[index], classes) for index in range(len(classes)))
+    heads = "".join(_column_head(index, name) for index, name in enumerate(classes))
+    return (
+        f'<svg class="matrix" style="max-width:{min(width * 1.3, 640):.0f}px" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="confusion matrix of the student">'
+        f'<text x="{_MARGIN_LEFT}" y="11" class="axis">predicted by the student →</text>'
+        f'<text x="0" y="{_MARGIN_TOP - 8}" class="axis">label ↓</text>{heads}{rows}</svg>'
+    )
+
+
+def worst_confusions(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str:
+    """The most frequent mistakes, in words."""
+    mistakes = counts * (1 - np.eye(len(classes), dtype=np.int64))
+    order = np.argsort(mistakes, axis=None, kind="stable")[::-1][:_LISTED]
+    items = [
+        f"<li><b>{escape(classes[label])}</b> taken for <b>{escape(classes[other])}</b>: {mistakes[label, other]} of "
+        f"{counts[label].sum()} ({percent(mistakes[label, other] / counts[label].sum())})</li>"
+        for label, other in zip(*np.unravel_index(order, mistakes.shape), strict=True)
+        if mistakes[label, other]
+    ]
+    return f"<ul>{''.join(items)}</ul>" if items else "<p class='note'>No mistake on the test split.</p>"
+
+
+def _row(index: int, counts: NDArray[np.int64], classes: tuple[str, ...]) -> str:
+    y = _MARGIN_TOP + _CELL * index
+    total = max(int(counts.sum()), 1)
+    head = f'<text x="{_MARGIN_LEFT - 7}" y="{y + 19}" text-anchor="end">{cut(classes[index], 9)}</text>'
+    return head + "".join(
+        _cell(
+            _MARGIN_LEFT + _CELL * column,
+            y,
+            int(count),
+            total,
+            (classes[index], classes[column], index == column),
+            len(classes),
+        )
+        for column, count in enumerate(counts)
+    )
+
+
+def _cell(x: int, y: int, count: int, total: int, names: tuple[str, str, bool], classes: int) -> str:
+    label, predicted, right = names
+    share = count / total
+    number = (
+        f'<text x="{x + 15}" y="{y + 19}" text-anchor="middle" class="{"strong" if share > 0.5 else "faint"}">{count}</text>'
+        if count and classes <= _NUMBERED_UP_TO
+        else ""
+    )
+    shade = 0.04 if not count else 0.12 + 0.88 * share
+    return (
+        f'<g><rect class="{"right" if right else "wrong"}" x="{x + 1}" y="{y + 1}" width="28" height="28" rx="3" '
+        f'fill-opacity="{shade:.3f}"/>{number}<title>{escape(label)} → {escape(predicted)}: {count}</title></g>'
+    )
+
+
+def _column_head(index: int, name: str) -> str:
+    x = _MARGIN_LEFT + _CELL * index + 15
+    if len(name) <= 3:
+        return f'<text x="{x}" y="{_MARGIN_TOP - 8}" text-anchor="middle">{cut(name, 3)}</text>'
+    return f'<text x="{x}" y="{_MARGIN_TOP - 8}" transform="rotate(-45 {x} {_MARGIN_TOP - 8})">{cut(name, 9)}</text>'

@@ -1,0 +1,103 @@
+"""Puts the sections into one page."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+
+from distill_trainer.evaluate import labels_of
+from distill_trainer.metrics import confusion
+from distill_trainer.report.confusion import confusion_matrix, worst_confusions
+from distill_trainer.report.curves import Line, curve_chart, interval_chart
+from distill_trainer.report.page import Page
+from distill_trainer.report.pictures import disagreements
+from distill_trainer.report.tables import class_table, headline_table, lineage_list
+from distill_trainer.report.words import escape, metric_name, percent, seconds, thousands
+
+
+def render(page: Page) -> str:
+    """The whole page; style, drawings and pictures are inside."""
+    style = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    title = f"{page.config.job.name}: {page.contract.student.name} from {page.contract.teacher.name}"
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="color-scheme" content="light dark"><title>{escape(title)}</title><style>{style}</style></head>'
+        f"<body><main>{_header(page)}{''.join(_sections(page))}</main></body></html>\n"
+    )
+
+
+def _header(page: Page) -> str:
+    result, metric = page.result, metric_name(page.result.metric)
+    drop = result.drop
+    warnings = "".join(f"<li>{escape(text)}</li>" for text in page.contract.warnings)
+    return (
+        f"<header><p class='kicker'>Distillation report · {escape(page.config.job.namespace)}/{escape(page.config.job.name)}</p>"
+        f"<h1>The student keeps {percent(result.retained)} of its teacher with {result.compression:.1f}× fewer parameters</h1>"
+        f"<p class='lead'>{escape(page.contract.student.name)} learnt from {escape(page.contract.teacher.name)} on "
+        f"{escape(page.data.name)} ({len(page.data.classes)} classes, {thousands(len(page.data.train))} training samples). "
+        f"On {thousands(result.samples)} test samples its {metric} is {percent(result.student.metric, 2)}, "
+        f"{abs(100 * drop.value):.2f} points {'below' if drop.value >= 0 else 'above'} the teacher's "
+        f"({percent(drop.confidence, 0)} interval of the drop: {100 * drop.low:.2f} to {100 * drop.high:.2f}). "
+        f"Both predict the same class for {percent(result.agreement)} of them.</p>"
+        f"{f'<ul class=warnings>{warnings}</ul>' if warnings else ''}</header>"
+    )
+
+
+def _sections(page: Page) -> list[str]:
+    counts = confusion(page.student.classes, labels_of(page.data.test), len(page.data.classes))
+    return [
+        _section("Student against teacher", headline_table(page) + _intervals(page)),
+        _section("Learning", f"<div class='pair'>{_loss_chart(page)}{_metric_chart(page)}</div>{_learning_note(page)}"),
+        _section("Confusion matrix of the student", confusion_matrix(counts, page.data.classes) + worst_confusions(counts, page.data.classes)),
+        _section("Class by class", class_table(page)),
+        _section("Where they disagree", disagreements(page)),
+        _section("Lineage", lineage_list(page)),
+        _section("Configuration", _configuration(page)),
+    ]  # fmt: skip
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{body}</section>"
+
+
+def _intervals(page: Page) -> str:
+    rows = [
+        (name, name, model.metric, model.metric_low, model.metric_high)
+        for name, model in (("student", page.result.student), ("teacher", page.result.teacher))
+    ]
+    return f"<div class='intervals'>{interval_chart(rows, 'intervals of both metrics')}</div>"
+
+
+def _loss_chart(page: Page) -> str:
+    history = page.history
+    lines = [
+        Line("total", "total", [record.loss for record in history]),
+        Line("labels (cross-entropy)", "labels", [record.task_loss for record in history]),
+        Line("teacher (T²·KL)", "teacher", [record.distillation_loss for record in history]),
+    ]
+    return curve_chart("Training losses", lines)
+
+
+def _metric_chart(page: Page) -> str:
+    lines = [
+        Line("student", "student", [record.student_metric for record in page.history]),
+        Line("teacher", "teacher dashed", [record.teacher_metric for record in page.history]),
+    ]
+    title = f"Validation {metric_name(page.result.metric)}"
+    return curve_chart(title, lines, marked=page.best_epoch, as_percent=True)
+
+
+def _learning_note(page: Page) -> str:
+    taken = sum(record.seconds for record in page.history)
+    objective = page.config.objective
+    return (
+        f"<p class='note'>α = {objective.alpha:g}, T = {objective.temperature:g}: loss = {objective.alpha:g} · labels + "
+        f"{1 - objective.alpha:g} · teacher. Epoch {page.best_epoch} of {len(page.history)} is the best on the validation split, "
+        f"and is the one that was kept. Training took {seconds(taken)}.</p>"
+    )
+
+
+def _configuration(page: Page) -> str:
+    text = json.dumps(page.config.wire(), indent=2, ensure_ascii=False)
+    return f"<details><summary>trainer.json</summary><pre>{escape(text)}</pre></details>"

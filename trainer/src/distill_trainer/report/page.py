@@ -1,0 +1,27 @@
+"""What the report is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from distill_api.contract import TrainerConfig
+from distill_api.status import Lineage, Result
+from distill_trainer.check import Contract
+from distill_trainer.data import DataSet
+from distill_trainer.evaluate import Predictions
+from distill_trainer.snapshot import EpochRecord
+
+
+@dataclass(frozen=True)
+class Page:
+    """One finished run; predictions are those of the test split."""
+
+    config: TrainerConfig
+    contract: Contract
+    data: DataSet
+    history: tuple[EpochRecord, ...]
+    best_epoch: int
+    result: Result
+    lineage: Lineage
+    teacher: Predictions
+    student: Predictions

@@ -1,0 +1,122 @@
+"""The report's tables: headline, classes, lineage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from distill_api.status import ModelResult
+from distill_trainer.evaluate import labels_of
+from distill_trainer.report.page import Page
+from distill_trainer.report.words import cut, escape, metric_name, percent, seconds, size, thousands
+
+CLASSES_SHOWN = 60
+
+
+def headline_table(page: Page) -> str:
+    """Student beside teacher."""
+    result = page.result
+    student, teacher = result.student, result.teacher
+    level = percent(result.drop.confidence, 0)
+    rows = [
+        (f"{metric_name(result.metric)}<small>{level} interval</small>", _value(student), _value(teacher), percent(result.retained) + " kept"),
+        ("parameters", thousands(student.parameters), thousands(teacher.parameters), _times(teacher.parameters, student.parameters, "fewer")),
+        ("size", size(student.bytes), size(teacher.bytes), _times(teacher.bytes, student.bytes, "smaller")),
+        *(
+            (f"latency {name}<small>one sample, this machine</small>", seconds(mine), seconds(theirs), _times(theirs, mine, "faster"))
+            for name, mine, theirs in (
+                ("p50", student.latency_p50_seconds, teacher.latency_p50_seconds),
+                ("p99", student.latency_p99_seconds, teacher.latency_p99_seconds),
+            )
+        ),
+    ]  # fmt: skip
+    heads = (
+        "",
+        f"student<small>{cut(page.contract.student.name, 28)}</small>",
+        f"teacher<small>{cut(page.contract.teacher.name, 28)}</small>",
+        "",
+    )
+    return _table(heads, rows)
+
+
+def class_table(page: Page) -> str:
+    """Recall of both and the student's precision for each class; the greatest losses where there are many classes."""
+    labels, student, teacher = labels_of(page.data.test), page.student.classes, page.teacher.classes
+    rows: list[tuple[float, tuple[str, ...]]] = []
+    for index, name in enumerate(page.data.classes):
+        mine, count = labels == index, int((labels == index).sum())
+        if not count:
+            rows.append((0.0, (cut(name, 32), "0", "–", "–", "–", "–")))
+            continue
+        recall, theirs = float(np.mean(student[mine] == index)), float(np.mean(teacher[mine] == index))
+        predicted = int((student == index).sum())
+        precision = percent(float((student[mine] == index).sum()) / predicted) if predicted else "–"
+        rows.append(
+            (
+                recall - theirs,
+                (
+                    cut(name, 32),
+                    thousands(count),
+                    percent(recall),
+                    percent(theirs),
+                    _signed(recall - theirs),
+                    precision,
+                ),
+            )
+        )
+    heads = (
+        "class",
+        "samples",
+        "student<small>recall</small>",
+        "teacher<small>recall</small>",
+        "difference",
+        "student<small>precision</small>",
+    )
+    if len(rows) <= CLASSES_SHOWN:
+        return _table(heads, [row for _, row in rows])
+    worst = sorted(rows, key=lambda row: row[0])[:CLASSES_SHOWN]
+    note = f"<p class='note'>{len(rows)} classes; the {CLASSES_SHOWN} with the greatest loss are shown.</p>"
+    return note + _table(heads, [row for _, row in worst])
+
+
+def lineage_list(page: Page) -> str:
+    """Digests and sources."""
+    lineage = page.lineage
+    entries = [
+        ("student", page.contract.student.name, lineage.student_digest),
+        ("teacher", page.contract.teacher.name, lineage.teacher_digest),
+        ("data", page.data.name, lineage.dataset_digest),
+        ("recipe", f"job {page.config.job.namespace}/{page.config.job.name}", lineage.recipe_digest),
+    ]
+    items = "".join(
+        f"<dt>{name}</dt><dd>{escape(what)}<code>{escape(digest)}</code></dd>"
+        for name, what, digest in entries
+    )
+    return f"<dl>{items}<dt>folder</dt><dd><code>{escape(page.result.artifact.uri)}</code></dd></dl>"
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = "".join(f"<th scope='col'>{cell}</th>" for cell in heads)
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td>{cell}</td>" if at else f"<th scope='row'>{cell}</th>" for at, cell in enumerate(row))
+        + "</tr>"
+        for row in rows
+    )
+    return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _value(model: ModelResult) -> str:
+    return f"<b>{percent(model.metric, 2)}</b><small>{percent(model.metric_low)} – {percent(model.metric_high)}</small>"
+
+
+def _times(theirs: float, mine: float, word: str) -> str:
+    factor = theirs / mine if mine else 0.0
+    opposite = {"fewer": "more", "smaller": "larger", "faster": "slower"}[word]
+    return f"{factor:.1f}× {word}" if factor >= 1 else f"{1 / factor:.1f}× {opposite}" if factor else "–"
+
+
+def _signed(value: float) -> str:
+    style = "bad" if value < -0.0005 else "good" if value > 0.0005 else ""
+    return f'<span class="{style}">{100 * value:+.1f}</span>'

@@ -1,0 +1,46 @@
+"""Numbers and text as the report writes them."""
+
+from __future__ import annotations
+
+from html import escape
+
+from distill_api.training import Metric
+
+__all__ = ["cut", "escape", "metric_name", "percent", "seconds", "size", "thousands"]
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """0.9123 → `91.2 %`."""
+    return f"{100 * share:.{digits}f}\u202f%"
+
+
+def thousands(number: int) -> str:
+    """12345 → `12 345`, with a narrow space that does not break."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that fits."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            return f"{value:.0f}\u202f{unit}" if unit == "B" else f"{value:.1f}\u202f{unit}"
+        value /= 1024
+    return ""
+
+
+def seconds(value: float) -> str:
+    """A latency: micro-, milli- or whole seconds."""
+    if value < 1e-3:
+        return f"{value * 1e6:.0f}\u202fµs"
+    return f"{value * 1e3:.2f}\u202fms" if value < 1 else f"{value:.2f}\u202fs"
+
+
+def metric_name(metric: Metric) -> str:
+    """The metric as people say it."""
+    return {Metric.ACCURACY: "accuracy", Metric.MACRO_F1: "macro F1"}[metric]
+
+
+def cut(text: str, characters: int) -> str:
+    """Escaped text, shortened with an ellipsis."""
+    return escape(text if len(text) <= characters else text[: characters - 1] + "…")
