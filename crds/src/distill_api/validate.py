@@ -40,8 +40,10 @@ def _sentence(detail: ErrorDetails, model: type[BaseModel], at: str) -> str:
         return f"{path}: unknown field{_nearest(model, location)}"
     remedy = _remedy(detail, field)
     if isinstance(detail["input"], dict | list | BaseModel):
-        # A rule over several fields: it names them itself, and the whole object would bury the sentence.
-        return f"{path}{'.' if remedy.partition(':')[0].partition('.')[0] in _names(_model_at(model, location)) else ': '}{remedy}"
+        # A rule over several fields names the field at fault itself, and the whole object would bury the sentence.
+        first_word = remedy.partition(":")[0].partition(".")[0]
+        names_a_field = first_word in _names(_model_at(model, location))
+        return f"{path}.{remedy}" if names_a_field else f"{path}: {remedy}"
     return f"{path}: {_shown(detail['input'])}: {remedy}"
 
 
@@ -68,7 +70,7 @@ def _remedy(detail: ErrorDetails, field: FieldInfo | None) -> str:
 
 
 def _own_sentence(part: Any) -> str | None:
-    """ "x-says" of a field, or of the type it is made of: that of `Duration` in `Duration | None`."""
+    """The "x-says" of a field, or of the type it is made of: that of `Duration` in `Duration | None`."""
     if isinstance(part, FieldInfo):
         extra = part.json_schema_extra
         says = extra.get("x-says") if isinstance(extra, dict) else None
