@@ -6,6 +6,7 @@ kubectl would do, but each call of it costs a process and a discovery; the super
 import asyncio
 import json
 import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from distill_local.pki import Identity, Pki
 
 Manifest = dict[str, Any]
 # A definition of two megabytes takes the server seconds, and many seconds on a machine that is busy.
+_RETRY_SECONDS = 120
+# Answers of a server that is there but has no time: a busy machine, not a wrong request.
+_BUSY = frozenset({429, 500, 502, 503, 504})
 _TIMEOUT = aiohttp.ClientTimeout(total=120)
 _PROBE_TIMEOUT = aiohttp.ClientTimeout(total=10)
 
@@ -67,13 +71,18 @@ class Api:
         """Apply YAML or JSON as it is to the object at `path`: a definition of two megabytes need not be parsed here."""
         headers = {"Content-Type": "application/apply-patch+yaml"}
         query = {"fieldManager": "distill-local", "force": "true"}
-        async with self.session.patch(
-            f"{self.url}{path}", data=body, headers=headers, params=query
-        ) as answer:
-            if answer.status >= 300:
+        deadline = time.monotonic() + _RETRY_SECONDS
+        while True:
+            async with self.session.patch(
+                f"{self.url}{path}", data=body, headers=headers, params=query
+            ) as answer:
+                if answer.status < 300:
+                    return
                 reason = (await answer.text())[:500]
+            if answer.status not in _BUSY or time.monotonic() > deadline:
                 msg = f"The API server refused {path} with {answer.status}: {reason}"
                 raise LocalClusterError(msg)
+            await asyncio.sleep(1)
 
     async def read(self, path: str) -> Manifest | None:
         """Return the object at `path`, None if it is not there or the server does not answer."""
