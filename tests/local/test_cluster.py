@@ -105,17 +105,39 @@ def test_two_side_by_side_and_down_leaves_nothing(own_cluster: Cluster):
     assert own_cluster.kubectl("get", "--raw", "/readyz") == "ok"
 
 
-def test_interrupted_up_stops_what_it_started_and_up_goes_on():
-    paths = ClusterPaths.of("interrupted")
-    code = "from distill_local.cluster import up; up('interrupted', node=False)"
+def start_in_another_process(name: str, *, leash: bool) -> subprocess.Popen[str]:
+    """Call `up` in a process of its own and return it as soon as the cluster has begun to start."""
+    paths = ClusterPaths.of(name)
+    code = f"from distill_local.cluster import up; up({name!r}, node=False, leash={leash})"
     starting = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     wait_until(lambda: (ClusterStatus.read(paths.status) or ClusterStatus()).steps)
+    return starting
+
+
+def test_interrupted_up_stops_and_up_goes_on_even_if_its_port_was_taken_meanwhile():
+    paths = ClusterPaths.of("interrupted")
+    starting = start_in_another_process("interrupted", leash=False)
     starting.send_signal(signal.SIGINT)
     _, said = starting.communicate(timeout=60)
     assert "KeyboardInterrupt" in said
     assert not is_running(paths)
-    with up("interrupted", node=False, leash=True) as cluster:
+    before = ClusterConfig.read(paths.config)
+    assert before is not None
+    with (
+        socket.create_server(("127.0.0.1", before.api_port)),
+        up("interrupted", node=False, leash=True) as cluster,
+    ):
+        assert cluster.config.api_port != before.api_port
         assert cluster.kubectl("get", "--raw", "/readyz") == "ok"
+
+
+def test_ends_with_the_process_that_held_its_leash():
+    paths = ClusterPaths.of("leashed")
+    starting = start_in_another_process("leashed", leash=True)
+    starting.kill()
+    starting.communicate()
+    wait_until(lambda: not is_running(paths))
+    assert down("leashed")
 
 
 def test_up_says_which_component_cannot_start_and_why(tmp_path):
@@ -129,27 +151,6 @@ def test_up_says_which_component_cannot_start_and_why(tmp_path):
     assert "member" in str(caught.value)
     assert not is_running(paths)
     assert down("broken")
-
-
-def test_ends_with_the_process_that_held_its_leash():
-    paths = ClusterPaths.of("leashed")
-    code = "import os, signal; from distill_local.cluster import up; up('leashed', node=False, leash=True); os.kill(os.getpid(), 9)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
-    wait_until(lambda: not is_running(paths))
-    assert down("leashed")
-
-
-def test_a_taken_port_is_replaced():
-    paths = ClusterPaths.of("moved")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        paths.root.mkdir(parents=True)
-        ClusterConfig("moved", False, False, 4, "", "", port, 0, 0).write(paths.config)
-        with up("moved", node=False, leash=True) as cluster:
-            assert cluster.config.api_port != port
-            assert cluster.kubectl("get", "--raw", "/readyz") == "ok"
 
 
 def wait_until(holds, seconds: float = 60) -> None:

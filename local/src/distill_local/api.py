@@ -5,9 +5,10 @@ kubectl would do, but each call of it costs a process and a discovery; the super
 
 import asyncio
 import json
+import logging
 import ssl
-import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,16 @@ import aiohttp
 from distill_local.errors import LocalClusterError
 from distill_local.pki import Identity, Pki
 
+log = logging.getLogger(__name__)
+
 Manifest = dict[str, Any]
 # A definition of two megabytes takes the server seconds, and many seconds on a machine that is busy.
 _RETRY_SECONDS = 120
 # Answers of a server that is there but has no time: a busy machine, not a wrong request.
 _BUSY = frozenset({429, 500, 502, 503, 504})
 _TIMEOUT = aiohttp.ClientTimeout(total=120)
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+_BUSY = (409, 429, 500, 503, 504)
 _PROBE_TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 # Where each kind lives: path of its group and version, plural, whether it belongs to a namespace.
@@ -68,21 +73,31 @@ class Api:
         await self.apply_text(path, json.dumps(manifest).encode())
 
     async def apply_text(self, path: str, body: bytes) -> None:
-        """Apply YAML or JSON as it is to the object at `path`: a definition of two megabytes need not be parsed here."""
+        """Apply YAML or JSON as it is to the object at `path`: a definition of two megabytes need not be parsed here.
+
+        A server that is too busy is asked again, which server-side apply makes harmless; a refusal raises LocalClusterError.
+        """
+        for pause in _PAUSES:
+            status, reason = await self._patch(path, body)
+            if status not in _BUSY:
+                break
+            log.warning("the API server is busy with %s (%d): %s", path, status, reason)
+            await asyncio.sleep(pause)
+        if status >= HTTPStatus.MULTIPLE_CHOICES:
+            msg = f"The API server refused {path} with {status}: {reason}"
+            raise LocalClusterError(msg)
+
+    async def _patch(self, path: str, body: bytes) -> tuple[int, str]:
+        """Return the status and the reason of one attempt; no answer counts as a gateway's timeout."""
         headers = {"Content-Type": "application/apply-patch+yaml"}
         query = {"fieldManager": "distill-local", "force": "true"}
-        deadline = time.monotonic() + _RETRY_SECONDS
-        while True:
+        try:
             async with self.session.patch(
                 f"{self.url}{path}", data=body, headers=headers, params=query
             ) as answer:
-                if answer.status < 300:
-                    return
-                reason = (await answer.text())[:500]
-            if answer.status not in _BUSY or time.monotonic() > deadline:
-                msg = f"The API server refused {path} with {answer.status}: {reason}"
-                raise LocalClusterError(msg)
-            await asyncio.sleep(1)
+                return answer.status, "" if answer.ok else (await answer.text())[:500]
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return HTTPStatus.GATEWAY_TIMEOUT, repr(error)
 
     async def read(self, path: str) -> Manifest | None:
         """Return the object at `path`, None if it is not there or the server does not answer."""
@@ -134,5 +149,5 @@ def manifest_name(text: bytes) -> str:
 
 
 def manifest_files(folder: Path) -> list[Path]:
-    """Return the YAML files in `folder`, in the order of their names."""
-    return sorted(folder.glob("*.yaml"))
+    """Return the YAML files in `folder`, the largest first."""
+    return sorted(folder.glob("*.yaml"), key=lambda file: file.stat().st_size, reverse=True)

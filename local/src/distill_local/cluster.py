@@ -24,10 +24,16 @@ from distill_local.config import ClusterConfig, ClusterStatus, Step
 from distill_local.errors import LocalClusterError
 from distill_local.files import last_lines, locked
 from distill_local.handle import Cluster
-from distill_local.kserve import write_webhook_certificate
 from distill_local.kubeconfig import write_kubeconfig
 from distill_local.layout import ClusterPaths
-from distill_local.lifecycle import SUPERVISOR_MODULE, is_running, still_runs, stop, supervisor_processes
+from distill_local.lifecycle import (
+    SUPERVISOR_MODULE,
+    is_running,
+    own_children,
+    still_runs,
+    stop,
+    supervisor_processes,
+)
 from distill_local.namespaces import UNSHARE, require_namespaces
 from distill_local.pki import Pki, ensure_pki
 
@@ -190,9 +196,17 @@ def _write_inputs(paths: ClusterPaths, config: ClusterConfig) -> None:
     write_kubeconfig(paths.kubeconfig, config.name, f"https://127.0.0.1:{config.api_port}", keys, pki.ADMIN)
     for identity in _INNER_IDENTITIES:
         write_kubeconfig(inner_kubeconfig(paths, identity), config.name, layout.API_URL, keys, identity)
-    write_webhook_certificate(paths.kserve_tmp, keys)
+    _write_webhook_certificate(paths.kserve_tmp, keys)
     paths.node.mkdir(exist_ok=True)
     paths.images.write_text(yaml.safe_dump(image_commands(sys.executable)), encoding="utf-8")
+
+
+def _write_webhook_certificate(folder: Path, keys: Pki) -> None:
+    """Put the webhook's certificate where KServe's controller looks for it below its temporary folder."""
+    target = folder / "k8s-webhook-server" / "serving-certs"
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "tls.crt").write_bytes(keys.certificate(pki.KSERVE_WEBHOOK).read_bytes())
+    (target / "tls.key").write_bytes(keys.key(pki.KSERVE_WEBHOOK).read_bytes())
 
 
 def image_commands(python: str) -> dict[str, dict[str, object]]:
@@ -218,7 +232,7 @@ def _spawn(paths: ClusterPaths, listeners: list[socket.socket], *, leash: bool) 
         descriptors.append(read_end)
         command += ["--leash", str(read_end)]
     with (paths.logs / "supervisor.log").open("ab") as output:
-        subprocess.Popen(  # detached: it outlives us, and nobody here waits for it
+        started = subprocess.Popen(
             command,
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -227,6 +241,7 @@ def _spawn(paths: ClusterPaths, listeners: list[socket.socket], *, leash: bool) 
             start_new_session=True,
             pass_fds=descriptors,
         )
+    own_children.append(started)
     if read_end is not None:
         os.close(read_end)
 

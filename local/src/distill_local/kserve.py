@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from distill_local import layout, pki
+from distill_local import layout
 from distill_local.api import Api, Manifest, has_condition, manifest_files, manifest_name, object_path
 from distill_local.pki import Pki
 
@@ -21,17 +21,32 @@ GATEWAY = "kserve-ingress-gateway"
 INGRESS_DOMAIN = "example.com"
 _WEBHOOK_URL = "https://127.0.0.1:9443"
 _POLL_SECONDS = 0.1
+_MARKER = "distill-local"
 
 
 async def apply_crds(api: Api, manifests: Path) -> None:
-    """Apply every definition below `manifests`/crds and wait until the API server serves them."""
-    await asyncio.gather(*(_apply_crd(api, file) for file in manifest_files(manifests / "crds")))
+    """Apply every definition below `manifests`/crds and wait until the API server serves them.
+
+    They are the slowest part of a start, so a cluster that already has exactly these is left alone: the folder's name is a digest.
+    """
+    version = manifests.parent.name
+    marker = await api.read(object_path("ConfigMap", _MARKER, "kube-system"))
+    if marker is not None and marker["data"].get("definitions") == version:
+        return
+    # Two at a time: the server compiles each definition and publishes it anew, and all at once would make some time out.
+    turns = asyncio.Semaphore(2)
+    await asyncio.gather(*(_apply_crd(api, file, turns) for file in manifest_files(manifests / "crds")))
+    metadata = {"name": _MARKER, "namespace": "kube-system"}
+    await api.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"definitions": version}}
+    )
 
 
-async def _apply_crd(api: Api, file: Path) -> None:
+async def _apply_crd(api: Api, file: Path, turns: asyncio.Semaphore) -> None:
     text = await asyncio.to_thread(file.read_bytes)
     path = object_path("CustomResourceDefinition", manifest_name(text))
-    await api.apply_text(path, text)
+    async with turns:
+        await api.apply_text(path, text)
     while not has_condition(await api.read(path), "Established"):  # noqa: ASYNC110  # what we wait for is in another process
         await asyncio.sleep(_POLL_SECONDS)
 
@@ -53,14 +68,6 @@ def _kserve_objects(manifests: Path, keys: Pki) -> list[Manifest]:
         _gateway_class(),
         _gateway(),
     ]
-
-
-def write_webhook_certificate(folder: Path, keys: Pki) -> None:
-    """Put the webhook's certificate where KServe's controller looks for it below its temporary folder."""
-    target = folder / "k8s-webhook-server" / "serving-certs"
-    target.mkdir(parents=True, exist_ok=True)
-    (target / "tls.crt").write_bytes(keys.certificate(pki.KSERVE_WEBHOOK).read_bytes())
-    (target / "tls.key").write_bytes(keys.key(pki.KSERVE_WEBHOOK).read_bytes())
 
 
 def local_settings(upstream: Manifest) -> Manifest:

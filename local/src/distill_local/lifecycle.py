@@ -6,6 +6,7 @@ There is no file with a process id that could go stale: a supervisor is known by
 import contextlib
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,9 @@ from distill_local.layout import ClusterPaths, state_home
 
 SUPERVISOR_MODULE = "distill_local.supervisor"
 _END_SECONDS = 30.0
+
+own_children: list[subprocess.Popen[bytes]] = []
+"""Supervisors that this process started. They outlive it; those that end before it are collected by `stop`."""
 
 
 def supervisor_processes(paths: ClusterPaths) -> list[psutil.Process]:
@@ -43,6 +47,7 @@ def stop(paths: ClusterPaths) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     _gone, alive = psutil.wait_procs(processes, timeout=_END_SECONDS)
+    own_children[:] = [child for child in own_children if child.poll() is None]
     alive = [process for process in alive if still_runs(process)]
     if alive:
         pids = ", ".join(str(process.pid) for process in alive)
