@@ -73,7 +73,11 @@ def _section(path: str, node: dict[str, Any]) -> str:
 
 def _rule(rule: dict[str, Any]) -> str:
     field = rule.get("fieldPath", "").removeprefix(".")
-    return f"`{field}` {_cell(rule['message'])}." if field else f"{_cell(rule['message'])}."
+    message = _cell(rule["message"])
+    if field:
+        return f"`{field}` {message}."
+    first_word, _, rest = message.partition(" ")
+    return f"`{first_word}` {rest}." if "." in first_word else f"{message[0].upper()}{message[1:]}."
 
 
 def _type(node: dict[str, Any]) -> str:
