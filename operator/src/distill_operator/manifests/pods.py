@@ -11,7 +11,7 @@ from distill_operator.manifests.config import FOLDER
 from distill_operator.manifests.metadata import job_annotations, job_labels
 from distill_operator.plan import TrainingPlan
 
-NON_ROOT_GROUP = 65532
+NON_ROOT = 65532
 TMP = "/tmp"  # noqa: S108 - the one writable folder: the root file system is read-only
 
 
@@ -51,7 +51,9 @@ def pod_template(plan: TrainingPlan, shape: PodShape) -> Object:
         "terminationGracePeriodSeconds": plan.grace_seconds,
         "securityContext": {
             "runAsNonRoot": True,
-            "fsGroup": NON_ROOT_GROUP,
+            "runAsUser": NON_ROOT,
+            "runAsGroup": NON_ROOT,
+            "fsGroup": NON_ROOT,
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
