@@ -82,11 +82,13 @@ def is_version(inference_service: Object, service: str) -> bool:
     )
 
 
-def version_of(inference_service: Object, pods: Iterable[Object] = ()) -> Version:
-    """The version that an InferenceService is, with the state of its own pods."""
+def version_of(inference_service: Object, pods: Iterable[Object] | None) -> Version:
+    """The version that an InferenceService is, with the state of its own pods (all Ready where none are given)."""
     metadata, notes = inference_service["metadata"], _annotations(inference_service)
-    mine = [pod for pod in pods if _belongs(pod, metadata["name"])]
     predictor = (inference_service.get("spec") or {}).get("predictor") or {}
+    mine = [pod for pod in pods or () if _belongs(pod, metadata["name"])]
+    wanted = predictor.get("minReplicas", 1)
+    answering = sum(1 for pod in mine if _condition(pod.get("status") or {}, "Ready"))
     requests = ((predictor.get("model") or {}).get("resources") or {}).get("requests") or {}
     return Version(
         name=metadata["name"],
@@ -97,10 +99,10 @@ def version_of(inference_service: Object, pods: Iterable[Object] = ()) -> Versio
             notes.get(manifests.STEPS_ANNOTATION, ""), notes.get(manifests.DEADLINE_ANNOTATION, "")
         ),
         says_ready=_condition(inference_service.get("status") or {}, "Ready"),
-        ready_pods=sum(1 for pod in mine if _condition(pod.get("status") or {}, "Ready")),
+        ready_pods=wanted if pods is None else answering,
         deleting="deletionTimestamp" in metadata,
         trouble=trouble(inference_service, mine),
-        replicas=predictor.get("minReplicas", 1),
+        replicas=wanted,
         memory=requests.get("memory", ""),
         cpu=requests.get("cpu", ""),
     )

@@ -1,6 +1,7 @@
 """The rollout's state as text: the annotation `distillation.dev/rollout` of the HTTPRoute.
 
-Small, since annotations are copied into every event and backup: below one KiB, the oldest endings going first.
+Small, since annotations are copied into every event and backup: below one KiB. Where it would be more, the endings'
+sentences are cut first; that a job's rollout has ended is forgotten last.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ from distill_operator.rollout.model import Ending, State
 from distill_operator.rollout.times import from_text, to_text
 
 LIMIT = 1023
-ENDING_MESSAGE = 240
+MESSAGE_LIMITS = (240, 120, 40, 0)
+"""Longest sentence of an ending, tried one after the other."""
 
 
 def encode(state: State) -> str:
     """JSON of at most `LIMIT` bytes."""
-    while True:
-        text = json.dumps(_document(state), separators=(",", ":"))
-        if len(text) <= LIMIT or not state.endings:
+    texts = (json.dumps(_document(state, limit), separators=(",", ":")) for limit in MESSAGE_LIMITS)
+    for text in texts:
+        if len(text) <= LIMIT:
             return text
-        state = replace(state, endings=state.endings[1:])
+    return encode(replace(state, endings=state.endings[1:]))
 
 
 def decode(text: str | None) -> State | None:
@@ -45,7 +47,7 @@ def decode(text: str | None) -> State | None:
         return None
 
 
-def _document(state: State) -> dict[str, Any]:
+def _document(state: State, limit: int) -> dict[str, Any]:
     document = {
         "stable": state.stable,
         "canary": state.canary,
@@ -54,7 +56,7 @@ def _document(state: State) -> dict[str, Any]:
         "since": to_text(state.since) if state.since else None,
         "changed": to_text(state.changed) if state.changed else None,
         "losses": state.losses or None,
-        "endings": [[end.uid, end.phase.value, _cut(end.message)] for end in state.endings] or None,
+        "endings": [[end.uid, end.phase.value, _cut(end.message, limit)] for end in state.endings] or None,
     }
     return {key: value for key, value in document.items() if value is not None}
 
@@ -68,5 +70,5 @@ def _time(text: str | None) -> datetime | None:
     return from_text(text) if text else None
 
 
-def _cut(message: str) -> str:
-    return message if len(message) <= ENDING_MESSAGE else message[: ENDING_MESSAGE - 1] + "…"
+def _cut(message: str, limit: int) -> str:
+    return message if len(message) <= limit else message[: max(0, limit - 1)] + "…"

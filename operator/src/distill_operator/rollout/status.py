@@ -5,13 +5,13 @@ Pure. The reconciliation of jobs calls `serving_status` with cached objects and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from distill_api.naming import ROLLOUT_ANNOTATION
 from distill_api.status import RolloutPhase, ServingStatus
 from distill_operator.kinds import Object
-from distill_operator.rollout import manifests, transitions
+from distill_operator.rollout import transitions
 from distill_operator.rollout.manifests import Ingress
 from distill_operator.rollout.model import NO_ORDER, Candidate, Ending, ObservedService, Route, State, Version
 from distill_operator.rollout.observe import FINAL, candidate_of, is_version, route_of, version_of
@@ -26,14 +26,14 @@ def serving_status(
     job: Object,
     inference_services: Iterable[Object],
     route: Object | None,
-    now: datetime,
+    now: datetime,  # noqa: ARG001 - part of the agreed shape; times are said as such, so that a status does not change by itself
     *,
-    ingress: Ingress,
-    pods: Sequence[Object] = (),
+    pods: Iterable[Object] | None = None,
 ) -> ServingStatus | None:
     """The rollout of this job's student; None where it has none that may be served (yet).
 
-    `inference_services` and `route` are those of the service that the job names, `pods` their servers.
+    `inference_services` and `route` are those of the service that the job names, `pods` their servers; without pods
+    KServe's word is taken for their readiness.
     """
     candidate = candidate_of(job)
     if candidate is None:
@@ -41,21 +41,31 @@ def serving_status(
     namespace = job["metadata"]["namespace"]
     name = job["spec"]["serving"]["kserve"]["inferenceService"]
     notes = (route["metadata"].get("annotations") or {}) if route else {}
+    pods = None if pods is None else list(pods)
     service = ObservedService(
         namespace=namespace,
         name=name,
-        route=route_of(route, name, namespace, ingress) if route else None,
+        route=route_of(route, name, namespace, _ingress_of(route)) if route else None,
         state=decode(notes.get(ROLLOUT_ANNOTATION)) if route else None,
         versions=tuple(version_of(item, pods) for item in inference_services if is_version(item, name)),
         candidates=(candidate,),
     )
     said = (job.get("status") or {}).get("serving") or {}
-    return _status(service, candidate, said, manifests.url(name, namespace, ingress.domain), now)
+    return _status(service, candidate, said, _url(route))
 
 
-def _status(
-    service: ObservedService, candidate: Candidate, said: Object, url: str, now: datetime
-) -> ServingStatus:
+def _ingress_of(route: Object) -> Ingress:
+    """The gateway that the route itself names."""
+    parent = (route["spec"].get("parentRefs") or [{}])[0]
+    return Ingress(parent.get("namespace", ""), parent.get("name", ""), "")
+
+
+def _url(route: Object | None) -> str | None:
+    hosts = (route["spec"].get("hostnames") or []) if route else []
+    return f"http://{hosts[0]}" if hosts else None
+
+
+def _status(service: ObservedService, candidate: Candidate, said: Object, url: str | None) -> ServingStatus:
     state = service.state or State()
     ending = next((end for end in state.endings if end.uid == candidate.uid), None)
     if ending is None and candidate.ended and said.get("phase") in FINAL:
@@ -65,14 +75,14 @@ def _status(
     if ending is not None:
         return _ended(service, state, candidate, ending, url)
     if candidate.version == state.stable:
-        return _stable(service, state, candidate, url)
+        return _stable(service, candidate, url)
     if candidate.version == state.canary:
-        return _canary(service, state, candidate, url, now)
+        return _canary(service, state, candidate, url)
     return _say(candidate, url, RolloutPhase.DEPLOYING, _waiting(service, state), stable=state.stable)
 
 
 def _ended(
-    service: ObservedService, state: State, candidate: Candidate, ending: Ending, url: str
+    service: ObservedService, state: State, candidate: Candidate, ending: Ending, url: str | None
 ) -> ServingStatus:
     weight = _weight(service.route, candidate.version)
     text = f"{weight}%" if weight else ending.phase.value
@@ -82,7 +92,7 @@ def _ended(
     return _say(candidate, url, ending.phase, ending.message, weight=weight, canary=text, stable=state.stable)
 
 
-def _stable(service: ObservedService, state: State, candidate: Candidate, url: str) -> ServingStatus:
+def _stable(service: ObservedService, candidate: Candidate, url: str | None) -> ServingStatus:
     """This version is the one that is served, alone or beside a canary."""
     weight, version = _weight(service.route, candidate.version), service.version(candidate.version)
     if weight is None:
@@ -100,9 +110,7 @@ def _stable(service: ObservedService, state: State, candidate: Candidate, url: s
     return _say(candidate, url, RolloutPhase.PROMOTED, message, weight=weight, canary=text)
 
 
-def _canary(
-    service: ObservedService, state: State, candidate: Candidate, url: str, now: datetime
-) -> ServingStatus:
+def _canary(service: ObservedService, state: State, candidate: Candidate, url: str | None) -> ServingStatus:
     """This version is taking over."""
     weight = _weight(service.route, candidate.version)
     plan = transitions.plan_of(service, candidate.version) or candidate.plan
@@ -111,7 +119,7 @@ def _canary(
         candidate,
         url,
         state.phase,
-        _progress(service, state, candidate, weight, now),
+        _progress(service, state, candidate, weight),
         weight=weight,
         canary="" if weight is None else f"{weight}%",
         stable=state.stable,
@@ -121,9 +129,7 @@ def _canary(
     )
 
 
-def _progress(
-    service: ObservedService, state: State, candidate: Candidate, weight: int | None, now: datetime
-) -> str:
+def _progress(service: ObservedService, state: State, candidate: Candidate, weight: int | None) -> str:
     """A sentence with figures about a canary."""
     plan = transitions.plan_of(service, candidate.version) or candidate.plan
     version = service.version(candidate.version)
@@ -183,7 +189,7 @@ def _shares(service: ObservedService) -> tuple[tuple[str, int], ...]:
 
 
 def _say(
-    candidate: Candidate, url: str, phase: RolloutPhase, message: str, **fields: object
+    candidate: Candidate, url: str | None, phase: RolloutPhase, message: str, **fields: object
 ) -> ServingStatus:
     values = {
         "phase": phase,

@@ -1,0 +1,228 @@
+"""One pass over one service: observe from the caches, decide, carry out, and again until nothing is left to do.
+
+The operator's workers call `reconcile_service`. Every write is safe to repeat: the route is written at the version
+that was read, versions have deterministic names, deletions name a uid. Killed anywhere, the next pass goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+from distill_operator.cache import Caches
+from distill_operator.cluster import Cluster
+from distill_operator.errors import (
+    AlreadyExistsError,
+    ClusterError,
+    ConflictError,
+    InvalidError,
+    NamespaceTerminatingError,
+    NotFoundError,
+)
+from distill_operator.kinds import (
+    DISTILLATION_JOB,
+    EVENT,
+    HTTP_ROUTE,
+    INFERENCE_SERVICE,
+    POD,
+    Key,
+    Object,
+    Owner,
+)
+from distill_operator.manifests.events import event
+from distill_operator.metrics import Metrics
+from distill_operator.rollout import manifests, transitions
+from distill_operator.rollout.decide import decide
+from distill_operator.rollout.decision import (
+    CreateVersion,
+    Decision,
+    DeleteRoute,
+    DeleteVersion,
+    Notice,
+    ResizeVersion,
+    WriteRoute,
+)
+from distill_operator.rollout.manifests import Ingress
+from distill_operator.rollout.model import Candidate, ObservedService, State, Version
+from distill_operator.rollout.observe import is_version, observe
+from distill_operator.rollout.rules import roll_back
+from distill_operator.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+CHANGES_PER_PASS = 8
+AGAIN_SECONDS = 1.0
+"""After a write whose result the caches do not show yet; the event that it causes usually comes first."""
+
+
+async def reconcile_service(
+    key: Key,
+    caches: Caches,
+    cluster: Cluster,
+    settings: Settings,
+    now: datetime,
+    *,
+    metrics: Metrics | None = None,
+) -> float | None:
+    """Bring the service a step further; the seconds until it wants to be looked at again without an event.
+
+    Raises ClusterError where the API server cannot be reached or refuses for a reason that may pass.
+    """
+    work = _Pass(key, caches, cluster, settings, now, metrics)
+    try:
+        return await work.run()
+    except NamespaceTerminatingError:
+        return None
+    except (ConflictError, NotFoundError) as error:
+        # Something has changed since it was cached; the event about it is on its way.
+        logger.info("%s: %s", key, error)
+        return AGAIN_SECONDS
+
+
+@dataclass(frozen=True)
+class _Pass:
+    key: Key
+    caches: Caches
+    cluster: Cluster
+    settings: Settings
+    now: datetime
+    metrics: Metrics | None
+
+    async def run(self) -> float | None:
+        """Decide and act until there is nothing to do, at most `CHANGES_PER_PASS` times."""
+        if not {INFERENCE_SERVICE, HTTP_ROUTE} <= self.caches.served:
+            return None
+        for _ in range(CHANGES_PER_PASS):
+            service = self.observe()
+            self.measure(service)
+            decision = decide(service, self.now)
+            if decision.action is None:
+                return decision.wait
+            logger.info("%s: %s %s", self.key, decision.reason, decision.message)
+            if not await self.carry_out(service, decision):
+                return AGAIN_SECONDS
+            await self.tell(decision)
+        return AGAIN_SECONDS
+
+    def observe(self) -> ObservedService:
+        """What the caches know of the service."""
+        namespace, name = self.key.namespace, self.key.name
+        index = f"{namespace}/{name}"
+        return observe(
+            namespace,
+            name,
+            jobs=self.caches[DISTILLATION_JOB].select("service", index),
+            inference_services=self.caches[INFERENCE_SERVICE].select("service", index),
+            pods=self.caches[POD].select("service", index),
+            route=self.caches[HTTP_ROUTE].get(namespace, name),
+            ingress=self.ingress,
+        )
+
+    @property
+    def ingress(self) -> Ingress:
+        """The gateway of the installation."""
+        settings = self.settings
+        return Ingress(settings.gateway_namespace, settings.gateway_name, settings.ingress_domain)
+
+    async def carry_out(self, service: ObservedService, decision: Decision) -> bool:
+        """Do what was decided. False where the caches cannot show the result at once."""
+        match decision.action:
+            case WriteRoute(state):
+                return await self.write_route(service, state)
+            case CreateVersion(candidate):
+                return await self.create_version(service, candidate)
+            case ResizeVersion(candidate):
+                patch = manifests.resize_patch(candidate)
+                answer = await self.cluster.patch(
+                    INFERENCE_SERVICE, self.key.namespace, candidate.version, patch
+                )
+                return self.caches[INFERENCE_SERVICE].put(answer)
+            case DeleteVersion(version):
+                await self.delete_version(version)
+            case DeleteRoute():
+                await self.cluster.delete(HTTP_ROUTE, self.key.namespace, self.key.name)
+        return False
+
+    async def write_route(self, service: ObservedService, state: State) -> bool:
+        """Write weights and state together, at the version that the decision was made from."""
+        namespace, name = self.key.namespace, self.key.name
+        weights = transitions.weights(service, state)
+        body = manifests.http_route(state, weights, service=name, namespace=namespace, ingress=self.ingress)
+        store = self.caches[HTTP_ROUTE]
+        if service.route is not None:
+            body["metadata"]["resourceVersion"] = service.route.resource_version
+            return store.put(await self.cluster.patch(HTTP_ROUTE, namespace, name, body))
+        try:
+            return store.put(await self.cluster.create(HTTP_ROUTE, namespace, body))
+        except AlreadyExistsError:
+            return store.put(await self.cluster.get(HTTP_ROUTE, namespace, name)) and False
+
+    async def create_version(self, service: ObservedService, candidate: Candidate) -> bool:
+        """Create the InferenceService; one that KServe refuses for good is rolled back with KServe's sentence."""
+        body = manifests.inference_service(
+            candidate,
+            service=self.key.name,
+            namespace=self.key.namespace,
+            model_format=self.settings.serving_runtime,
+        )
+        try:
+            answer = await self.cluster.create(INFERENCE_SERVICE, self.key.namespace, body)
+        except AlreadyExistsError:
+            answer = await self.cluster.get(INFERENCE_SERVICE, self.key.namespace, candidate.version)
+            if not is_version(answer, self.key.name):
+                taken = f'InferenceService "{candidate.version}" exists and was not made by this operator'
+                return await self.refuse(service, candidate, taken)
+        except InvalidError as error:
+            return await self.refuse(service, candidate, f"KServe refused it: {error.message}")
+        return self.caches[INFERENCE_SERVICE].put(answer)
+
+    async def refuse(self, service: ObservedService, candidate: Candidate, reason: str) -> bool:
+        """Another try would end the same way: the candidate is rolled back."""
+        state = service.state or State()
+        if candidate.version != state.canary:
+            logger.error("%s: the stable version cannot be made again: %s", self.key, reason)
+            return False
+        decision = roll_back(service, state, reason, self.now)
+        done = isinstance(decision.action, WriteRoute) and await self.write_route(
+            service, decision.action.state
+        )
+        await self.tell(decision)
+        return done
+
+    async def delete_version(self, version: Version) -> None:
+        """Delete exactly this InferenceService."""
+        try:
+            await self.cluster.delete(
+                INFERENCE_SERVICE, self.key.namespace, version.name, uid=version.uid or None
+            )
+        except NotFoundError:
+            logger.debug("%s: %s is gone already", self.key, version.name)
+
+    async def tell(self, decision: Decision) -> None:
+        """Count and tell what has been done: Events come after the write that they are about."""
+        if decision.rolled_back and self.metrics is not None:
+            self.metrics.canary_rollbacks.inc()
+        for notice in decision.notices:
+            try:
+                await self.cluster.create(EVENT, self.key.namespace, self.event(notice))
+            except ClusterError as error:
+                logger.warning("%s: no Event %s: %s", self.key, notice.reason, error)
+
+    def event(self, notice: Notice) -> Object:
+        """The Event of a notice, about the job."""
+        owner = Owner(self.key.namespace, notice.job, notice.uid)
+        return event(
+            owner, "Warning" if notice.warning else "Normal", notice.reason, notice.message, self.now
+        )
+
+    def measure(self, service: ObservedService) -> None:
+        """The gauges of the service, from the route as it is."""
+        if self.metrics is None:
+            return
+        if service.route is None or service.state is None:
+            self.metrics.forget_rollout(self.key.namespace, self.key.name)
+            return
+        canary = service.state.canary
+        weight = service.route.weight(canary) / 100 if canary and service.route.confirmed else 0.0
+        self.metrics.set_rollout(self.key.namespace, self.key.name, weight, service.state.phase.value)
