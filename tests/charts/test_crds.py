@@ -5,7 +5,6 @@ definition without touching anybody's jobs.
 """
 
 import json
-import secrets
 import shutil
 import time
 
@@ -15,6 +14,8 @@ import yaml
 from distill_local.handle import CommandError
 
 GROUP = "charts.test.distillation.dev"
+# No node has this label: the operator stays Pending, and touches nobody's jobs.
+NOWHERE = 'nodeSelector={"distillation.dev/nowhere": "true"}'
 CRD = f"distillationjobs.{GROUP}"
 EXPLAIN = ("--api-version", f"{GROUP}/v1alpha1")
 JOB = {
@@ -79,25 +80,17 @@ def charts(chart, tmp_path_factory):
 
 
 @pytest.fixture
-def namespace(cluster):
-    name = f"chart-crds-{secrets.token_hex(3)}"
-    cluster.kubectl("create", "namespace", name)
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
-
-
-@pytest.fixture
 def release(cluster, namespace):
     """Helm in a namespace of its own; nothing of the test is left afterwards."""
 
     def helm(command, name, *arguments):
         quiet = ["--set", "rbac.aggregateClusterRoles=false,serving.runtime.enabled=false"]
+        quiet += ["--set-json", NOWHERE]
         values = quiet if command in {"install", "upgrade"} else []
         return cluster.helm(command, name, *map(str, arguments), "--namespace", namespace, *values)
 
     yield helm
-    for name in ("chart-crds", "another"):
-        cluster.helm("uninstall", name, "--namespace", namespace, "--ignore-not-found")
+    cluster.helm("uninstall", "chart-crds", "another", "--namespace", namespace, "--ignore-not-found")
     cluster.kubectl("delete", "crd", CRD, "--ignore-not-found")
 
 
