@@ -1,0 +1,64 @@
+"""Puts student, metrics and SDK together and serves until a signal. Called by `__main__` alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+from fastapi.responses import JSONResponse
+from kserve import ModelServer
+from kserve import model_server as sdk
+from kserve.protocol.dataplane import DataPlane
+
+from distill_server.errors import RequestError
+from distill_server.metrics import CountRequests, StudentMetrics
+from distill_server.model import ServedStudent, one_thread
+from distill_trainer.output import content_digest
+from distill_trainer.student import CONFIG, WEIGHTS, load_student
+
+DRAIN_SECONDS = 20
+log = logging.getLogger(__name__)
+
+
+class VersionedDataPlane(DataPlane):  # type: ignore[misc]  # the SDK has no types
+    """The SDK's, which says the model's version in the v2 metadata too."""
+
+    async def model_metadata(self, model_name: str) -> dict[str, Any]:
+        """The SDK's metadata, with `versions`."""
+        metadata: dict[str, Any] = await super().model_metadata(model_name)
+        model = self.get_model_from_registry(model_name)
+        return metadata | {"platform": "pytorch", "versions": [model.version]}
+
+
+def open_model(name: str, folder: Path) -> ServedStudent:
+    """The student of a version's folder, with its metrics at 0. Raises UserError."""
+    student = load_student(folder)
+    version = content_digest((folder / CONFIG).read_bytes(), folder / WEIGHTS)
+    return ServedStudent(name, student, version=version, metrics=StudentMetrics(name))
+
+
+def serve(name: str, folder: Path, *, port: int) -> None:
+    """Serve until SIGTERM; requests that run then are answered. Raises UserError where the model cannot be loaded."""
+    one_thread()
+    model = open_model(name, folder)
+    sdk.app.add_exception_handler(RequestError, _refused)
+    sdk.app.add_middleware(CountRequests, metrics=model.metrics)
+    asyncio.set_event_loop(asyncio.new_event_loop())  # the SDK asks for one before it runs its own
+    server = ModelServer(
+        http_port=port, workers=1, enable_grpc=False, enable_latency_logging=False, grace_period=DRAIN_SECONDS
+    )
+    server.dataplane = VersionedDataPlane(model_registry=server.registered_models)
+    log.info(
+        "serving %s version %s: %d classes, images %s",
+        name,
+        model.version,
+        len(model.student.classes),
+        model.student.shape,
+    )
+    server.start([model])
+
+
+async def _refused(_request: Any, error: Exception) -> JSONResponse:
+    return JSONResponse(status_code=400, content={"error": str(error)})
