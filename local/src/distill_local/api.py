@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import ssl
+import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -21,12 +22,10 @@ log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
 # A definition of two megabytes takes the server seconds, and many seconds on a machine that is busy.
-_RETRY_SECONDS = 120
-# Answers of a server that is there but has no time: a busy machine, not a wrong request.
-_BUSY = frozenset({429, 500, 502, 503, 504})
 _TIMEOUT = aiohttp.ClientTimeout(total=120)
-_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
-_BUSY = (409, 429, 500, 503, 504)
+_RETRY_SECONDS = 120
+# Answers of a server that is there but has no time, or met another writer: not a wrong request.
+_BUSY = frozenset({409, 429, 500, 502, 503, 504})
 _PROBE_TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 # Where each kind lives: path of its group and version, plural, whether it belongs to a namespace.
@@ -77,12 +76,12 @@ class Api:
 
         A server that is too busy is asked again, which server-side apply makes harmless; a refusal raises LocalClusterError.
         """
-        for pause in _PAUSES:
+        deadline = time.monotonic() + _RETRY_SECONDS
+        status, reason = await self._patch(path, body)
+        while status in _BUSY and time.monotonic() < deadline:
+            log.warning("the API server has no time for %s (%d): %s", path, status, reason)
+            await asyncio.sleep(1)
             status, reason = await self._patch(path, body)
-            if status not in _BUSY:
-                break
-            log.warning("the API server is busy with %s (%d): %s", path, status, reason)
-            await asyncio.sleep(pause)
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             msg = f"The API server refused {path} with {status}: {reason}"
             raise LocalClusterError(msg)
