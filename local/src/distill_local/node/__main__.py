@@ -11,6 +11,7 @@ import sys
 from distill_local.node.api import Api
 from distill_local.node.context import Node
 from distill_local.node.events import Events
+from distill_local.node.launch import WORKSPACE
 from distill_local.node.network import Network
 from distill_local.node.provisioner import Provisioner
 from distill_local.node.registration import heartbeat, register
@@ -56,7 +57,7 @@ def main() -> int:
     """Run the node and return the program's exit code."""
     settings = parse_arguments(sys.argv[1:])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings.state.mkdir(parents=True, exist_ok=True)
+    (settings.state / WORKSPACE).mkdir(parents=True, exist_ok=True)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(_run(settings))

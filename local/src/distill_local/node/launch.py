@@ -19,6 +19,7 @@ from distill_local.node.process import Launch, Mount
 from distill_local.node.quantity import parse_quantity
 from distill_local.node.volumes import PodVolumes, read_object
 
+WORKSPACE = "root"  # where each container builds its root, in a mount namespace of its own
 TERMINATION_PATH = "/dev/termination-log"
 # The programs of this project come first: an "image" here is what is installed beside this Python.
 _PATH = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -97,7 +98,7 @@ async def prepare(
         readonly=allowed.readonly,
         no_new_privileges=allowed.no_new_privileges,
         drop_capabilities=allowed.drop_capabilities,
-        workspace=str(node.settings.state / "root"),
+        workspace=str(node.settings.state / WORKSPACE),
         network=place.namespace,
         memory_limit=int(parse_quantity(limits["memory"])) if "memory" in limits else None,
     )
