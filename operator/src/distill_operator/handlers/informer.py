@@ -6,8 +6,10 @@ Each setting that differs from kopf's default says why. Measured with kopf 1.45.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import kopf
@@ -72,6 +74,8 @@ async def run_informer(
     where: dict[str, Any] = (
         {"namespaces": settings.namespaces} if settings.namespaces else {"clusterwide": True}
     )
+    # kopf would look up the user's name, which a container's user often has none of.
+    where["identity"] = settings.pod_name
     await kopf.operator(
         registry=registry_of(kinds, sink),
         settings=watch_settings(kinds),
@@ -90,4 +94,9 @@ def _handler(kind: Kind, sink: Sink) -> Any:
 
 def _login(**kwargs: Any) -> Any:
     """The pod's ServiceAccount; a kubeconfig outside of a cluster."""
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    pod = kopf.login_with_service_account(**kwargs)
+    if pod is None:
+        return kopf.login_with_kubeconfig(**kwargs)
+    # By address, as every in-cluster client does: kopf takes a name, which needs the cluster's DNS to be well.
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    return replace(pod, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
