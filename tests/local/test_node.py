@@ -330,9 +330,11 @@ def pods(cluster):
         suite.create(*OBJECTS, *PODS)
         yield suite
     finally:
-        for held in ("stopped", "evicted", "stubborn"):
-            if suite.kubectl("get", "pod", held, "--ignore-not-found"):
-                suite.release(held)
+        held = suite.kubectl(
+            "get", "pod", "stopped", "evicted", "stubborn", "--ignore-not-found", "-o", "name"
+        ).split()
+        if held:
+            suite.release(*(name.removeprefix("pod/") for name in held))
         cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
@@ -538,9 +540,9 @@ def test_a_deleted_pod_is_asked_told_and_reported(pods):
     assert end_of(stubborn)["exitCode"] == 137
     assert end_of(evicted)["exitCode"] == 7
     assert condition(evicted, "DisruptionTarget") == "True"
-    for name in ("stopped", "stubborn", "evicted"):
-        pods.release(name)
-        pods.kubectl("wait", "--for=delete", f"pod/{name}", "--timeout=30s")
+    names = ("stopped", "stubborn", "evicted")
+    pods.release(*names)
+    pods.kubectl("wait", "--for=delete", *(f"pod/{name}" for name in names), "--timeout=30s")
 
 
 def test_logs(pods):

@@ -12,6 +12,7 @@ folder filled the same way, and what cannot be overlaid is bound read-only.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass, field
@@ -112,23 +113,31 @@ def _escaped(path: str) -> str:
 
 
 def resolve(root: str, path: str) -> str:
-    """Follow symbolic links as a process whose root is `root` would; missing parts stay as they are."""
-    done, rest = "", [part for part in path.split("/") if part not in {"", "."}]
-    for _ in range(_SYMLINKS_AT_MOST * 10):
-        if not rest:
-            break
+    """Follow symbolic links as a process whose root is `root` would; missing parts stay as they are.
+
+    Raises OSError (ELOOP) when the links lead in a circle.
+    """
+    done, links = "", 0
+    rest = _parts(path)
+    while rest:
         part = rest.pop(0)
+        here = f"{root}{done}/{part}"
         if part == "..":
             done = os.path.dirname(done) if done else ""
-            continue
-        here = f"{root}{done}/{part}"
-        if os.path.islink(here):
+        elif os.path.islink(here):
+            links += 1
+            if links > _SYMLINKS_AT_MOST:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             link = os.readlink(here)
             done = "" if link.startswith("/") else done
-            rest = [piece for piece in link.split("/") if piece not in {"", "."}] + rest
+            rest = _parts(link) + rest
         else:
             done = f"{done}/{part}"
     return root + done
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in {"", "."}]
 
 
 def _mount_points() -> frozenset[str]:
