@@ -3,13 +3,18 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from distill_cli.demo.kubernetes_client import DemoError
+from distill_cli.demo.run import repository_root, tell
+from distill_cli.demo.story import Story
 from distill_cli.steps import StepList
 from distill_local.cluster import up
 from distill_local.errors import LocalClusterError
+from distill_local.handle import Cluster
 from distill_local.lifecycle import cluster_names, down
 from distill_local.overview import Overview, overview
 
@@ -21,12 +26,20 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line's grammar."""
     program = argparse.ArgumentParser(prog="distill", description="Knowledge distillation on Kubernetes.")
     commands = program.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_demo(
+        commands.add_parser(
+            "demo", help="the main job on real data: from an empty cluster to a promoted canary"
+        )
+    )
     _add_up(
         commands.add_parser(
             "up", help="start a Kubernetes of its own on this machine, without Docker and without root"
         )
     )
     _add_down(commands.add_parser("down", help="end the local cluster and remove its data"))
+    env = commands.add_parser("env", help="print what points kubectl and helm at a local cluster")
+    env.add_argument("--name", default=_DEFAULT_NAME, help="the cluster's name (default: %(default)s)")
+    env.set_defaults(run=_env)
     status = commands.add_parser("status", help="show the local clusters")
     status.set_defaults(run=_status)
     return program
@@ -58,6 +71,14 @@ def _add_down(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=_down)
 
 
+def _add_demo(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--name", default=_DEFAULT_NAME, help="the cluster's name (default: %(default)s)")
+    command.add_argument(
+        "--save-svg", type=Path, metavar="FILE", help="also write what was shown as a picture"
+    )
+    command.set_defaults(run=_demo)
+
+
 def _count(text: str) -> int:
     if not text.isdecimal():
         msg = f"{text!r} is not a number of GPUs: give 0 or more"
@@ -76,11 +97,28 @@ def _up(arguments: argparse.Namespace, console: Console) -> None:
             f"Gateway: {cluster.gateway_url} (the Host header chooses the service)", highlight=False
         )
     console.print(
-        f"  export KUBECONFIG={cluster.kubeconfig} PATH={cluster.config.programs}:$PATH",
+        f"  {cluster.exports}",
         highlight=False,
         soft_wrap=True,
     )
     console.print("  kubectl get nodes", highlight=False)
+
+
+def _demo(arguments: argparse.Namespace, console: Console) -> None:
+    console.record = arguments.save_svg is not None
+    story = Story(console)
+    try:
+        story.chapter("A real Kubernetes on this machine")
+        with StepList(console) as steps:
+            cluster = up(arguments.name, kserve=True, report=steps.show)
+        tell(story, cluster, repository_root())
+    finally:
+        if console.record:
+            console.save_svg(str(arguments.save_svg), title="make demo")
+
+
+def _env(arguments: argparse.Namespace, console: Console) -> None:
+    console.print(Cluster.find(arguments.name).exports, soft_wrap=True, highlight=False)
 
 
 def _down(arguments: argparse.Namespace, console: Console) -> None:
@@ -117,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace, Console], None] = arguments.run
     try:
         run(arguments, Console())
-    except LocalClusterError as error:
+    except (LocalClusterError, DemoError) as error:
         Console(stderr=True).print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:

@@ -39,6 +39,21 @@ class Cluster:
     config: ClusterConfig
     paths: ClusterPaths
 
+    @classmethod
+    def find(cls, name: str) -> Self:
+        """Return the cluster `name` as it was last started; raise LocalClusterError if it never was."""
+        paths = ClusterPaths.of(name)
+        config = ClusterConfig.read(paths.config)
+        if config is None:
+            msg = f"There is no local cluster {name}: `distill up --name {name}` starts it."
+            raise LocalClusterError(msg)
+        return cls(config, paths)
+
+    @property
+    def exports(self) -> str:
+        """Return the shell's line that points kubectl and Helm at this cluster."""
+        return f"export KUBECONFIG={self.kubeconfig} PATH={self.config.programs}:$PATH"
+
     @property
     def name(self) -> str:
         """Return the name given to `up`."""

@@ -25,6 +25,7 @@ class Reader:
         self._api: client.ApiClient = config.new_client_from_config(str(kubeconfig))  # type: ignore[no-untyped-call]
         self._custom = client.CustomObjectsApi(self._api)
         self._batch = client.BatchV1Api(self._api)
+        self._core = client.CoreV1Api(self._api)
 
     def _get(self, call: Callable[..., Any], *args: str) -> dict[str, Any] | None:
         try:
@@ -52,7 +53,13 @@ class Reader:
     def batch_job(self, namespace: str, name: str) -> dict[str, Any] | None:
         """A batch/v1 Job."""
         job = self._get(self._batch.read_namespaced_job, name, namespace)
-        return None if job is None else self._api.sanitize_for_serialization(job)
+        plain: dict[str, Any] | None = self._api.sanitize_for_serialization(job)  # type: ignore[no-untyped-call]
+        return plain
+
+    def volume_folder(self, namespace: str, claim: str) -> Path:
+        """The folder behind a bound claim of the local cluster."""
+        volume = self._core.read_namespaced_persistent_volume_claim(claim, namespace).spec.volume_name
+        return Path(self._core.read_persistent_volume(volume).spec.local.path)
 
 
 def wait_for(what: str, look: Callable[[], T | None], seconds: float = 300) -> T:

@@ -22,6 +22,16 @@ SYSTEM_NAMESPACE = "distill-system"
 RELEASE = "distill"
 
 
+def repository_root() -> Path:
+    """The checkout whose chart and examples the demo uses. Raises DemoError where there is none."""
+    root = Path(__file__).resolve().parents[4]
+    if not (root / "charts" / "distillation-operator" / "Chart.yaml").is_file():
+        raise DemoError(
+            "the demo uses the chart and the examples of a checkout: run `make demo` in a clone of the repository"
+        )
+    return root
+
+
 def install_chart(story: Story, cluster: Cluster, root: Path) -> None:
     """`helm upgrade --install` of our chart, until its operator is Ready."""
     with story.step("helm install distill charts/distillation-operator"):
@@ -122,11 +132,11 @@ def second_student(story: Story, cluster: Cluster, reader: Reader, examples: Pat
     follow_rollout(story, reader, NAMESPACE, "digits-2", SERVICE, client, instances)
 
 
-def report_path(cluster: Cluster, job: dict[str, Any]) -> str:
-    """Where the job's report lies on this machine: the volume is a folder."""
+def report_path(reader: Reader, job: dict[str, Any]) -> str:
+    """Where the job's report lies on this machine: the local cluster's volumes are folders."""
     uri: str = job["status"]["result"]["report"]
     claim, path = uri.removeprefix("pvc://").split("/", 1)
-    return str(cluster.volume(NAMESPACE, claim) / path)
+    return str(reader.volume_folder(NAMESPACE, claim) / path)
 
 
 def tell(story: Story, cluster: Cluster, root: Path) -> None:
@@ -141,7 +151,7 @@ def tell(story: Story, cluster: Cluster, root: Path) -> None:
     job = first_student(story, cluster, reader, examples)
     client = service_client(cluster, reader)
     ask_once(story, client)
-    story.say(f"report: [bold]{report_path(cluster, job)}[/bold]")
+    story.say(f"report: [bold]{report_path(reader, job)}[/bold]")
     story.chapter("A better student takes over: canary")
     second_student(story, cluster, reader, examples, client)
     finish(story)
