@@ -6,7 +6,14 @@ removed with it, so that nothing alerts for a job that is no more.
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from distill_api.status import Phase
 
@@ -18,6 +25,7 @@ class Metrics:
     """All metrics of one process, in a registry of its own."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series each, that nobody reads
         registry = self.registry = CollectorRegistry()
         self.api_requests = Counter(
             "distill_api_requests_total",

@@ -15,8 +15,10 @@ from distill_api.contract import ExitCode, Outcome
 from distill_api.job import DistillationJobSpec
 from distill_api.naming import DOMAIN
 from distill_api.status import DistillationJobStatus, Progress, ServingStatus
+from distill_api.validate import explain
 from distill_operator.kinds import Object, Owner
 
+FAULTS_SHOWN = 3
 CONFIG_ANNOTATION = f"{DOMAIN}/config"
 """On a Job: the ConfigMap that its pods read."""
 
@@ -142,9 +144,7 @@ def observe_spec(raw: Any) -> tuple[DistillationJobSpec | None, str]:
     try:
         return DistillationJobSpec.model_validate(raw), ""
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(["spec", *(str(part) for part in first["loc"])])
-        return None, f"{where}: {first['msg'].removeprefix('Value error, ')}"
+        return None, "; ".join(explain(error, DistillationJobSpec, at="spec")[:FAULTS_SHOWN])
 
 
 def observe_status(raw: Any) -> DistillationJobStatus:

@@ -94,11 +94,6 @@ def _refusal(case: Case) -> tuple[Reason | None, str]:
             f'spec.resources.template.image is "{image}", and this installation allows images that begin with '
             f"{allowed} only; use one of them, or ask the administrator to add it to allowedImages"
         )
-    if spec.gate is not None and spec.gate.metric != spec.evaluation.metric:
-        return Reason.METRIC_NOT_MEASURED, (
-            f"spec.gate.metric is {spec.gate.metric.value}, and spec.evaluation.metric is "
-            f"{spec.evaluation.metric.value}: only the latter is measured; set both to the same"
-        )
     return None, ""
 
 

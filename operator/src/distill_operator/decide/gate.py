@@ -1,12 +1,12 @@
 """The gate: whether a trained student may be served. Pure arithmetic on the trainer's result.
 
 Without `gate.confidence` the point estimates are judged; with it the bounds of their intervals that are worse for
-the student: the upper end of the drop, the lower end of the metric.
+the student: the upper end of the drop, the lower end of the metric. The API's rules see to it that the gate's metric
+and confidence are those that were measured.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from distill_api.delivery import Gate
@@ -24,9 +24,6 @@ class Judgement:
 
 def judge(gate: Gate, result: Result) -> Judgement:
     """Judge a result by a gate."""
-    unfit = _unfit(gate, result)
-    if unfit is not None:
-        return unfit
     sentences = [f"student {result.student.metric:.3f} against teacher {result.teacher.metric:.3f}"]
     reasons = []
     if gate.max_drop_vs_teacher is not None:
@@ -40,24 +37,6 @@ def judge(gate: Gate, result: Result) -> Judgement:
     judged = "the bound" if gate.confidence else "the estimate"
     message = f"{gate.metric.value}: {'; '.join(sentences)}; {judged} is judged, on {result.samples} samples"
     return Judgement(not reasons, reasons[0] if reasons else "Passed", message)
-
-
-def _unfit(gate: Gate, result: Result) -> Judgement | None:
-    """A result that does not hold what the gate asks for cannot pass it."""
-    if gate.metric != result.metric:
-        message = (
-            f"gate.metric is {gate.metric.value}, but evaluation.metric is {result.metric.value}: "
-            "only that was measured; set gate.metric to it"
-        )
-        return Judgement(False, "MetricNotMeasured", message)
-    level = result.drop.confidence
-    if gate.confidence is not None and not math.isclose(gate.confidence, level, abs_tol=1e-6):
-        message = (
-            f"gate.confidence is {gate.confidence:g}, but the intervals were computed at {level:g}; "
-            f"set gate.confidence to {level:g}"
-        )
-        return Judgement(False, "ConfidenceNotMeasured", message)
-    return None
 
 
 def _drop(gate: Gate, result: Result) -> float:

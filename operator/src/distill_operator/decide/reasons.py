@@ -13,7 +13,6 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     GPU_REQUIRED = "GpuRequired"
     IMAGE_NOT_ALLOWED = "ImageNotAllowed"
-    METRIC_NOT_MEASURED = "MetricNotMeasured"
 
     # ContractValid
     CHECKING = "Checking"
@@ -35,7 +34,6 @@ class Reason(StrEnum):
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, no password
     CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
     CONTAINER_CANNOT_START = "ContainerCannotStart"
-    PENDING = "PodPending"
     ENDED = "Ended"
 
     # Trained
