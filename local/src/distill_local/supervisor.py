@@ -7,6 +7,7 @@ in `status.json`. When it ends, the kernel ends every process, mount, address an
 import argparse
 import asyncio
 import contextlib
+import datetime as dt
 import logging
 import os
 import signal
@@ -89,8 +90,18 @@ class Supervisor:
         if not self._config.node or find_spec("distill_local.node.__main__") is None:
             return
         async with self._step("process node"):
+            since = dt.datetime.now(dt.UTC)
             self.processes.start(components.process_node(self._config, self._paths))
-            await self._until("node", lambda: self._ready(f"/api/v1/nodes/{layout.NODE_NAME}", "Ready"))
+            await self._until("node", lambda: self._node_is_up(since))
+
+    async def _node_is_up(self, since: dt.datetime) -> bool:
+        """Return whether the node is Ready and has renewed its lease: Ready alone may be what the one before it said."""
+        lease = await self._api.read(
+            f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{layout.NODE_NAME}"
+        )
+        if lease is None or dt.datetime.fromisoformat(lease["spec"]["renewTime"]) < since:
+            return False
+        return has_condition(await self._api.read(f"/api/v1/nodes/{layout.NODE_NAME}"), "Ready")
 
     async def _serving(self) -> None:
         if not self._config.kserve:
@@ -104,7 +115,12 @@ class Supervisor:
     async def _gateway(self) -> None:
         async with self._step("gateway"):
             self.processes.start(components.gateway(self._paths))
-            await self._until("traefik", lambda: gateway_programmed(self._api))
+            await self._until("traefik", self._gateway_is_up)
+
+    async def _gateway_is_up(self) -> bool:
+        # On a cluster that is started again, the object still says what the gateway before this one said.
+        ping = f"http://{layout.API_ADDRESS}:{layout.GATEWAY_METRICS_PORT}/ping"
+        return await self._api.answers(ping) and await gateway_programmed(self._api)
 
     async def _kserve(self) -> None:
         async with self._step("KServe's controller"):
@@ -114,9 +130,6 @@ class Supervisor:
 
     async def _exists(self, path: str) -> bool:
         return await self._api.read(path) is not None
-
-    async def _ready(self, path: str, condition: str) -> bool:
-        return has_condition(await self._api.read(path), condition)
 
     async def _until(self, name: str, holds: Callable[[], Awaitable[bool]]) -> None:
         """Wait until `holds`; raise LocalClusterError when the component keeps ending or takes too long."""
