@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from kserve import ModelServer
 from kserve import model_server as sdk
+from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
+from kserve.logging import trace_logger
 from kserve.protocol.dataplane import DataPlane
 
 from distill_server.errors import RequestError
@@ -43,8 +47,7 @@ def serve(name: str, folder: Path, *, port: int) -> None:
     """Serve until SIGTERM; requests that run then are answered. Raises UserError where the model cannot be loaded."""
     one_thread()
     model = open_model(name, folder)
-    sdk.app.add_exception_handler(RequestError, _refused)
-    sdk.app.add_middleware(CountRequests, metrics=model.metrics)
+    _prepare_sdk(model.metrics)
     asyncio.set_event_loop(asyncio.new_event_loop())  # the SDK asks for one before it runs its own
     server = ModelServer(
         http_port=port, workers=1, enable_grpc=False, enable_latency_logging=False, grace_period=DRAIN_SECONDS
@@ -58,6 +61,36 @@ def serve(name: str, folder: Path, *, port: int) -> None:
         model.student.shape,
     )
     server.start([model])
+
+
+def _prepare_sdk(metrics: StudentMetrics) -> None:
+    sdk.app.add_exception_handler(RequestError, _refused)
+    sdk.app.add_exception_handler(RequestValidationError, _malformed)
+    sdk.app.add_middleware(CountRequests, metrics=metrics)
+    sdk.logger.addFilter(_client_faults_in_one_line)
+    trace_logger.setLevel(logging.WARNING)  # two lines a request that metrics say better
+    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # the SDK's affair
+
+
+def _client_faults_in_one_line(record: logging.LogRecord) -> bool:
+    fault = record.exc_info[1] if record.exc_info else None
+    if isinstance(fault, (InvalidInput, ModelNotFound, ModelNotReady)):
+        record.msg, record.exc_info = str(fault), None
+    return True
+
+
+async def _malformed(_request: Any, error: Exception) -> JSONResponse:
+    faults = error.errors() if isinstance(error, RequestValidationError) else []
+    where = next(
+        (".".join(map(str, fault["loc"][2:])) for fault in faults if len(fault["loc"]) > 2), "the body"
+    )
+    why = str(faults[0]["msg"]) if faults else str(error)
+    return JSONResponse(
+        status_code=400,
+        content={
+            "error": f'{where}: {why}; send {{"inputs": [{{"name": "images", "datatype", "shape", "data"}}]}} as JSON'
+        },
+    )
 
 
 async def _refused(_request: Any, error: Exception) -> JSONResponse:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,12 @@ COLOURS = {1: True, 3: False}
 
 
 def images_of_v1(body: Any, shape: Shape) -> Tensor:
-    """`{"instances": [...]}` → float32 [B, C, H, W]. Raises RequestError."""
+    """`{"instances": [...]}`, read or as bytes → float32 [B, C, H, W]. Raises RequestError.
+
+    The SDK reads JSON only where the content type says so, which `curl -d` does not.
+    """
+    if isinstance(body, bytes):
+        body = _json(body)
     if not isinstance(body, dict) or not isinstance(body.get("instances"), list):
         raise RequestError(f'the body must be {{"instances": [image, …]}} with images of {described(shape)}')
     instances = body["instances"]
@@ -53,6 +59,13 @@ def described(shape: Shape) -> str:
     channels, height, width = shape
     plain = f"[{height}, {width}] or " if channels == 1 else ""
     return f"shape {plain}[{channels}, {height}, {width}]"
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise RequestError(f"the body is no JSON: {error}") from error
 
 
 def _instance(instance: Any, shape: Shape, where: str) -> Tensor:

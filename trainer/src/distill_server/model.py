@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from typing import Any
 
 import torch
@@ -68,7 +69,8 @@ class ServedStudent(Model):  # type: ignore[misc]  # the SDK has no types
             ) from error
         images = images_of_v2(given.datatype, array, self.student.shape, name=given.name)
         probabilities = await self._probabilities(images)
-        return InferResponse(request.id, self.name, self._outputs(probabilities), model_version=self.version)
+        answer_id = request.id or str(uuid.uuid4())
+        return InferResponse(answer_id, self.name, self._outputs(probabilities), model_version=self.version)
 
     def _outputs(self, probabilities: Tensor) -> list[InferOutput]:
         rows = predictions(probabilities, self.student.classes)

@@ -1,0 +1,77 @@
+"""The trainer's own loop without the job around it: for teachers, which learn from labels alone, and for benchmarks."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from distill_api.sources import BuiltinModel, Student
+from distill_api.training import Metric, Objective, Training
+from distill_trainer import models
+from distill_trainer.checkpoint import CheckpointStore, Identity
+from distill_trainer.data import DataSet, Split
+from distill_trainer.evaluate import labels_of, predict
+from distill_trainer.loop import Parts, Trainer
+from distill_trainer.losses import Combined
+from distill_trainer.metrics import score
+from distill_trainer.progress import ProgressBoard
+from distill_trainer.stop import StopSignal
+from distill_trainer.teacher_outputs import TeacherOutputs
+
+
+class LabelsAlone:
+    """In a teacher's place where there is none: logits that the objective gives no weight."""
+
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
+
+    def logits(self, ids: Sequence[str], images: Tensor) -> Tensor:
+        """Zeros [B, classes]."""
+        return images.new_zeros(len(ids), self._classes)
+
+
+def new_network(network: str, data: DataSet, *, seed: int) -> nn.Module:
+    """A builtin network for the data; its parameters depend on the seed alone."""
+    torch.manual_seed(seed)
+    student = Student(builtin=BuiltinModel(name=network))
+    return models.build(student, shape=data.shape, classes=len(data.classes))
+
+
+def fit(
+    network: nn.Module,
+    data: DataSet,
+    training: Training,
+    objective: Objective,
+    teacher: TeacherOutputs | None = None,
+    *,
+    stop: StopSignal | None = None,
+) -> nn.Module:
+    """Train `network` in place, its best epoch by validation kept; with labels alone where there is no teacher.
+
+    Raises Diverged, and Disrupted when `stop` is asked for.
+    """
+    alone = teacher is None
+    parts = Parts(
+        student=network,
+        teacher=teacher or LabelsAlone(len(data.classes)),
+        objective=Combined(1.0 if alone else objective.alpha, objective.temperature),
+        data=data,
+        training=training,
+        metric=Metric.ACCURACY,
+        teacher_metric=0.0,
+        device=torch.device("cpu"),
+    )
+    with tempfile.TemporaryDirectory(prefix="distill-fit-") as scratch:
+        checkpoints = CheckpointStore(Path(scratch), Identity("fit", data.digest, "fit"))
+        Trainer(parts, checkpoints, ProgressBoard(), stop or StopSignal()).run()
+    return network
+
+
+def accuracy(network: nn.Module, split: Split) -> float:
+    """Share of the split's samples that the network gets right."""
+    [predictions] = predict([network], split, torch.device("cpu"), StopSignal())
+    return score(Metric.ACCURACY, predictions.classes, labels_of(split))
