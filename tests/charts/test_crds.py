@@ -115,10 +115,6 @@ def jobs(cluster, namespace):
     return Jobs()
 
 
-def established(cluster):
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
-
-
 def explained(cluster, field):
     """What `kubectl explain` says; the API server publishes a schema some seconds after it has accepted it."""
     for _ in range(40):
@@ -131,10 +127,10 @@ def explained(cluster, field):
 
 
 @pytest.mark.cluster
-def test_an_upgrade_brings_the_new_schema_and_loses_no_job(cluster, charts, release, jobs):
+def test_an_upgrade_brings_the_new_schema_and_loses_no_job(cluster, charts, release, jobs, established):
     last, present = charts
     release("install", "chart-crds", last)
-    established(cluster)
+    established(CRD)
     jobs.apply()
     born = jobs.read()["metadata"]["uid"]
     with pytest.raises(CommandError, match="pendingDeadline"):
@@ -154,10 +150,12 @@ def test_an_upgrade_brings_the_new_schema_and_loses_no_job(cluster, charts, rele
 
 
 @pytest.mark.cluster
-def test_jobs_survive_an_uninstall_and_are_taken_up_by_the_next_installation(cluster, charts, release, jobs):
+def test_jobs_survive_an_uninstall_and_are_taken_up_by_the_next_installation(
+    cluster, charts, release, jobs, established
+):
     _, present = charts
     release("install", "chart-crds", present)
-    established(cluster)
+    established(CRD)
     jobs.apply()
     born = jobs.read()["metadata"]["uid"]
 

@@ -12,6 +12,23 @@ NAMESPACE = "chart-restricted"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 # No node has this label: the operators stay Pending, and touch nobody's jobs.
 NOWHERE = 'nodeSelector={"distillation.dev/nowhere": "true"}'
+FAILED = "--for=jsonpath={.status.phase}=Failed"
+JOB_WITHOUT_VOLUME = {
+    "apiVersion": "distillation.dev/v1alpha1",
+    "kind": "DistillationJob",
+    "metadata": {"name": "digits"},
+    "spec": {
+        "task": "ImageClassification",
+        "teacher": {
+            "builtin": {"name": "convnet-large"},
+            "weights": {"uri": "pvc://not-there/teacher.safetensors"},
+        },
+        "student": {"builtin": {"name": "convnet-small"}},
+        "dataset": {"builtin": {"name": "digits"}},
+        "output": {"uri": "pvc://not-there/students"},
+        "policy": {"pendingDeadline": "3s"},
+    },
+}
 NEEDED = [
     "kserve-clusterservingruntimes.yaml",
     "prometheus-operator-servicemonitors.yaml",
@@ -42,7 +59,7 @@ def installed(cluster, chart, restricted):
 
 
 @pytest.fixture(scope="module")
-def foreign_kinds(cluster, third_party_crds):
+def foreign_kinds(cluster, third_party_crds, established):
     """Other projects' CRDs, unless the cluster has them; only what was added here is taken away again."""
     present = cluster.kubectl("get", "crds", "-o", "name")
     added = {}
@@ -53,7 +70,7 @@ def foreign_kinds(cluster, third_party_crds):
             added[file] = names
     for file, names in added.items():
         cluster.kubectl("apply", "--server-side", "-f", str(third_party_crds / file))
-        cluster.kubectl("wait", "--for=condition=Established", *(f"crd/{name}" for name in names))
+        established(*names)
     yield
     for names in added.values():
         cluster.kubectl("delete", "crd", *names, "--wait=false")
@@ -110,3 +127,34 @@ def test_the_api_server_grants_what_is_needed_and_no_secret(cluster, installed, 
     assert not {"secrets", "pods/exec", "*.*", "*", "leases.coordination.k8s.io"} & resources
     assert not {verb for _, verb in pairs} & {"*", "escalate", "bind", "impersonate"}
     assert ("leases.coordination.k8s.io", "create") in allowed(cluster, installed, restricted)
+
+
+@pytest.fixture
+def job_kind(cluster, root, established):
+    """The CRD, unless the cluster has it."""
+    name = "distillationjobs.distillation.dev"
+    if name in cluster.kubectl("get", "crds", "-o", "name"):
+        yield
+        return
+    cluster.kubectl("apply", "--server-side", "-f", str(root / "crds" / "distillationjobs.yaml"))
+    established(name)
+    yield
+    cluster.kubectl("delete", "crd", name, "--wait=false")
+
+
+def test_with_rights_in_one_namespace_a_job_goes_its_way(cluster, chart, namespace, restricted, job_kind):
+    """The operator's own process, its ServiceAccount and a Lease; the job lacks its volume and says so."""
+    settings = "crds.install=false,serving.runtime.enabled=false,rbac.aggregateClusterRoles=false,replicas=2"
+    watch = f"watchNamespaces={{{namespace}}}"
+    cluster.helm("install", "one", str(chart), "--namespace", restricted, "--set", f"{settings},{watch}")
+    try:
+        deployment = "deployment/one-distillation-operator"
+        cluster.kubectl("rollout", "status", deployment, "-n", restricted, "--timeout=120s")
+        cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(JOB_WITHOUT_VOLUME))
+        cluster.kubectl("wait", "dj/digits", "-n", namespace, "--timeout=60s", FAILED)
+        job = json.loads(cluster.kubectl("get", "dj", "digits", "-n", namespace, "-o", "json"))
+        assert '"not-there" does not exist' in job["status"]["message"]
+        pods = cluster.kubectl("logs", "-n", restricted, "-l", "app.kubernetes.io/instance=one")
+        assert "forbidden" not in pods.lower()
+    finally:
+        cluster.helm("uninstall", "one", "--namespace", restricted)
