@@ -1,4 +1,4 @@
-"""What a node must do: pods whose outcome any kubelet has to agree with.
+"""What a node must do: the pods of node_pods.yaml, whose outcome any kubelet has to agree with.
 
 Set DISTILL_TEST_KUBECONFIG to run them on another cluster, and DISTILL_TEST_IMAGE to an image with python3 and sh
 that it can pull; what only the process node does is left out there. Every pod is created at the start, so the
@@ -8,271 +8,40 @@ suite takes as long as its slowest pod.
 import json
 import os
 import time
+from pathlib import Path
 
 import pytest
+import yaml
 
 pytestmark = pytest.mark.cluster
 
 IMAGE = os.environ.get("DISTILL_TEST_IMAGE", "distillation/test")
 PROCESS_NODE = "DISTILL_TEST_KUBECONFIG" not in os.environ
 only_process_node = pytest.mark.skipif(not PROCESS_NODE, reason="says what the process node does differently")
-FINALIZER = "distillation.dev/test"
-HTTP_SERVER = ["python3", "-m", "http.server", "8080"]
+PODS = Path(__file__).with_name("node_pods.yaml")
 
 
-def container(script, *, name="main", **fields):
-    return {"name": name, "image": IMAGE, "command": ["sh", "-c", script], **fields}
+def container(script, **fields):
+    return {"name": "main", "image": IMAGE, "command": ["sh", "-c", script], **fields}
 
 
-def python(script, **fields):
-    return container("", **fields) | {"command": ["python3", "-c", script]}
-
-
-def pod(name, *containers, finalizer=False, restart="Never", labels=None, **spec):
-    metadata = {"name": name, "labels": {"app": name} | (labels or {}), "annotations": {"note": "seen"}}
-    if finalizer:
-        metadata["finalizers"] = [FINALIZER]  # keeps the object for a look at its last status
-    spec = {
-        "restartPolicy": restart,
-        "containers": list(containers),
-        "terminationGracePeriodSeconds": 1,
-    } | spec
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-
-
-def field(path):
-    return {"valueFrom": {"fieldRef": {"fieldPath": path}}}
-
-
-ENV = python(
-    "import json, os, sys; print(json.dumps(dict(os.environ, ARGS=' '.join(sys.argv[1:]))))",
-    args=["$(PLAIN)", "$$(PLAIN)", "$(NOT_THERE)"],
-    env=[
-        {"name": "PLAIN", "value": "one"},
-        {"name": "COMPOSED", "value": "$(PLAIN) two $$(PLAIN) $(NOT_THERE)"},
-        {"name": "POD"} | field("metadata.name"),
-        {"name": "UID"} | field("metadata.uid"),
-        {"name": "LABEL"} | field("metadata.labels['app']"),
-        {"name": "NOTE"} | field("metadata.annotations['note']"),
-        {"name": "NODE"} | field("spec.nodeName"),
-        {"name": "ACCOUNT"} | field("spec.serviceAccountName"),
-        {"name": "IP"} | field("status.podIP"),
-        {"name": "HOST_IP"} | field("status.hostIP"),
-        {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
-        {
-            "name": "MEMORY",
-            "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}},
-        },
-        {"name": "FROM_MAP", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "color"}}},
-        {"name": "FROM_SECRET", "valueFrom": {"secretKeyRef": {"name": "secret", "key": "word"}}},
-        {
-            "name": "OPTIONAL",
-            "valueFrom": {"secretKeyRef": {"name": "nowhere", "key": "x", "optional": True}},
-        },
-    ],
-    envFrom=[
-        {"configMapRef": {"name": "settings"}},
-        {"prefix": "S_", "secretRef": {"name": "secret"}},
-        {"configMapRef": {"name": "nowhere", "optional": True}},
-    ],
-    resources={"limits": {"cpu": "1500m", "memory": "64Mi"}, "requests": {"cpu": "10m", "memory": "32Mi"}},
-)
-
-READ_VOLUMES = """
-import json, os, pathlib, stat
-def mode(path): return oct(stat.S_IMODE(os.stat(path).st_mode))
-def writable(path):
-    try:
-        pathlib.Path(path, 'probe').write_text('x')
-        return True
-    except OSError:
-        return False
-read = lambda path: pathlib.Path(path).read_text()
-print(json.dumps({
-    'map': sorted(name for name in os.listdir('/config') if not name.startswith('..')),
-    'color': read('/config/color'), 'item': read('/items/deep/tint'), 'item_mode': mode('/items/deep/tint'),
-    'secret': read('/mnt/secret/word'), 'secret_mode': mode('/mnt/secret/word'),
-    'labels': read('/podinfo/labels'), 'cpu': read('/podinfo/cpu'), 'name': read('/all/name'), 'all': read('/all/color'),
-    'sub_file': read('/etc/app/color.txt'), 'from_init': read('/shared/greeting'),
-    'sub_folder': os.listdir('/one'), 'etc': os.path.exists('/etc/hosts'),
-    'root_writable': writable('/usr'), 'map_writable': writable('/config'), 'shared_writable': writable('/shared'),
-    'memory': [line.split()[2] for line in open('/proc/mounts') if line.split()[1] == '/fast'], 'fast_writable': writable('/fast'),
-}))
-"""
-
-VOLUMES = pod(
-    "volumes",
-    python(
-        READ_VOLUMES,
-        securityContext={"readOnlyRootFilesystem": True},
-        resources={"limits": {"cpu": "2"}, "requests": {"cpu": "10m"}},
-        volumeMounts=[
-            {"name": "config", "mountPath": "/config"},
-            {"name": "items", "mountPath": "/items"},
-            {"name": "secret", "mountPath": "/mnt/secret"},
-            {"name": "podinfo", "mountPath": "/podinfo"},
-            {"name": "all", "mountPath": "/all"},
-            {"name": "config", "mountPath": "/etc/app/color.txt", "subPath": "color"},
-            {"name": "shared", "mountPath": "/shared"},
-            {"name": "shared", "mountPath": "/one", "subPath": "parts/one"},
-            {"name": "memory", "mountPath": "/fast"},
-        ],
-    ),
-    initContainers=[
-        container(
-            "echo hello > /shared/greeting; mkdir -p /shared/parts/one; touch /shared/parts/one/file",
-            name="first",
-            volumeMounts=[{"name": "shared", "mountPath": "/shared"}],
-        ),
-        container(
-            "cat /shared/greeting", name="second", volumeMounts=[{"name": "shared", "mountPath": "/shared"}]
-        ),
-    ],
-    volumes=[
-        {"name": "config", "configMap": {"name": "settings"}},
-        {
-            "name": "items",
-            "configMap": {
-                "name": "settings",
-                "items": [{"key": "color", "path": "deep/tint", "mode": 0o440}],
-            },
-        },
-        {"name": "secret", "secret": {"secretName": "secret", "defaultMode": 0o400}},
-        {
-            "name": "podinfo",
-            "downwardAPI": {
-                "items": [
-                    {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}},
-                    {"path": "cpu", "resourceFieldRef": {"containerName": "main", "resource": "limits.cpu"}},
-                ]
-            },
-        },
-        {
-            "name": "all",
-            "projected": {
-                "sources": [
-                    {"configMap": {"name": "settings", "items": [{"key": "color", "path": "color"}]}},
-                    {
-                        "downwardAPI": {
-                            "items": [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]
-                        }
-                    },
-                ]
-            },
-        },
-        {"name": "shared", "emptyDir": {}},
-        {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}},
-    ],
-)
-
-WHO_AM_I = """
-import json, os, ssl, urllib.request
-folder = '/var/run/secrets/kubernetes.io/serviceaccount'
-url = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}"
-body = json.dumps({'apiVersion': 'authentication.k8s.io/v1', 'kind': 'SelfSubjectReview'}).encode()
-request = urllib.request.Request(url + '/apis/authentication.k8s.io/v1/selfsubjectreviews', body, {
-    'Authorization': 'Bearer ' + open(folder + '/token').read(), 'Content-Type': 'application/json'})
-answer = urllib.request.urlopen(request, context=ssl.create_default_context(cafile=folder + '/ca.crt'))
-print(json.load(answer)['status']['userInfo']['username'])
-"""
-
-LIMITED_USER = {
-    "runAsUser": 65532,
-    "runAsGroup": 65531,
-    "runAsNonRoot": True,
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-
-CLAIM = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
-SCRATCH = {"name": "scratch", "emptyDir": {}}
-ON_SCRATCH = [{"name": "scratch", "mountPath": "/scratch"}]
-LOUD_TRAP = "trap 'echo asked to end; exit 7' TERM; echo up; while :; do sleep 0.1; done"
-
-PODS = [
-    pod("env", ENV),
-    VOLUMES,
-    pod("token", python(WHO_AM_I)),
-    pod("user", container("id -u; id -g; grep CapEff /proc/self/status; grep NoNewPrivs /proc/self/status", securityContext=LIMITED_USER)),
-    pod("root-refused", container("true", securityContext={"runAsNonRoot": True})),
-    pod("exit-3", container("echo because of this > /dev/termination-log; exit 3")),
-    pod("long-message", container("head -c 5000 /dev/zero | tr '\\0' x > /tmp/said; exit 0", terminationMessagePath="/tmp/said")),
-    pod("log-message", container("echo the last words; exit 1", terminationMessagePolicy="FallbackToLogsOnError")),
-    pod("killed", container("sh -c 'kill -9 $$$$'; exit $?")),
-    pod("no-program", container("") | {"command": ["/no/such/program"]}),
-    pod(
-        "second-try",
-        container("echo try; test -e /scratch/tried || { touch /scratch/tried; exit 5; }", volumeMounts=ON_SCRATCH),
-        restart="OnFailure",
-        volumes=[SCRATCH],
-    ),
-    pod("crash-loop", container("echo run; exit 1"), restart="Always"),
-    pod("failed-init", container("true"), initContainers=[container("exit 4", name="init")]),
-    pod("deadline", container("sleep 60"), activeDeadlineSeconds=1),
-    pod("hungry", python("x = bytearray(400 << 20); import time; time.sleep(30)", resources={"limits": {"memory": "96Mi"}})),
-    pod(
-        "sidecar",
-        container("test -e /scratch/ready", volumeMounts=ON_SCRATCH),
-        initContainers=[
-            container(
-                "sleep 0.5; touch /scratch/ready; while :; do sleep 0.1; done",
-                name="side",
-                restartPolicy="Always",
-                volumeMounts=ON_SCRATCH,
-                startupProbe={"exec": {"command": ["test", "-e", "/scratch/ready"]}, "periodSeconds": 1},
-            )
-        ],
-        volumes=[SCRATCH],
-    ),
-    pod(
-        "probed",
-        container(
-            "touch /scratch/alive; exec python3 -m http.server 8080 --directory /scratch",
-            volumeMounts=ON_SCRATCH,
-            ports=[{"name": "http", "containerPort": 8080}],
-            startupProbe={"tcpSocket": {"port": "http"}, "periodSeconds": 1, "failureThreshold": 60},
-            readinessProbe={"httpGet": {"path": "/alive", "port": "http"}, "periodSeconds": 1, "timeoutSeconds": 5},
-        ),
-        restart="Always",
-        volumes=[SCRATCH],
-    ),
-    pod(
-        "unhealthy",
-        container(
-            "trap 'exit 0' TERM; echo begun; while :; do sleep 0.1; done",
-            livenessProbe={"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1},
-        ),
-        restart="Always",
-    ),
-    pod("never-ready", container("sleep 60", readinessProbe={"tcpSocket": {"port": 9}, "periodSeconds": 1}), restart="Always"),
-    pod("same-port", container("") | {"command": HTTP_SERVER, "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}}),
-    pod("waits-for-map", container("cat /dev/null", env=[{"name": "X", "valueFrom": {"configMapKeyRef": {"name": "late", "key": "x"}}}])),
-    pod("waits-for-key", container("true", env=[{"name": "X", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "taste"}}}])),
-    pod("waits-for-volume", container("true"), volumes=[{"name": "v", "secret": {"secretName": "late"}}]),
-    pod("writer", container("echo kept > /mnt/pvc/data/deep/file", volumeMounts=[{"name": "data", "mountPath": "/mnt/pvc/data/deep", "subPath": "deep"}]), volumes=[CLAIM]),
-    pod("stopped", container(LOUD_TRAP, lifecycle={"preStop": {"exec": {"command": ["sh", "-c", "echo from preStop > /dev/termination-log"]}}}), finalizer=True, terminationGracePeriodSeconds=20),
-    pod("evicted", container(LOUD_TRAP), finalizer=True, terminationGracePeriodSeconds=20),
-    pod("stubborn", container("trap '' TERM; echo up; while :; do sleep 0.1; done"), finalizer=True),
-    pod("talkative", container("for i in 1 2 3 4 5; do echo line $i; done; sleep 1; echo the end")),
-    pod("unknown-image", container("true") | {"image": "example.com/no/such:1"}),
-]  # fmt: skip
-
-OBJECTS = [
-    {
+def pod(name, container, **spec):
+    return {
         "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "settings"},
-        "data": {"color": "blue", "size": "L"},
-    },
-    {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "secret"}, "stringData": {"word": "hush"}},
-    {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "data"},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
-    },
-]
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {"restartPolicy": "Never", "containers": [container], "terminationGracePeriodSeconds": 1}
+        | spec,
+    }
+
+
+def first_objects():
+    """The file's objects, with the image that this run uses."""
+    objects = list(yaml.safe_load_all(PODS.read_text()))
+    for spec in (item["spec"] for item in objects if item["kind"] == "Pod"):
+        for each in (*spec.get("initContainers", []), *spec["containers"]):
+            each["image"] = IMAGE if each["image"] == "distillation/test" else each["image"]
+    return objects
 
 
 class Pods:
@@ -311,10 +80,9 @@ class Pods:
     def delete(self, name):
         self.kubectl("delete", "pod", name, "--wait=false")
 
-    def release(self, name):
-        self.kubectl(
-            "patch", "pod", name, "--type=merge", "-p", json.dumps({"metadata": {"finalizers": None}})
-        )
+    def release(self, *names):
+        patch = json.dumps({"metadata": {"finalizers": None}})
+        self.kubectl("patch", "pod", *names, "--type=merge", "-p", patch)
 
 
 @pytest.fixture(scope="module")
@@ -327,7 +95,7 @@ def pods(cluster):
         while not cluster.kubectl("-n", name, "get", "serviceaccount", "default", "--ignore-not-found"):
             assert time.monotonic() < end, "the namespace got no default ServiceAccount"
             time.sleep(0.1)
-        suite.create(*OBJECTS, *PODS)
+        suite.create(*first_objects())
         yield suite
     finally:
         held = suite.kubectl(
@@ -452,7 +220,7 @@ def test_restart_policies(pods):
     looping = pods.until("crash-loop", lambda s: waiting(s).get("reason") == "CrashLoopBackOff")
     assert looping["phase"] == "Running"
     assert looping["containerStatuses"][0]["restartCount"] >= 1
-    assert "back-off 10s" in waiting(looping)["message"]
+    assert "restarting failed container=main" in waiting(looping)["message"]
     assert pods.logs("crash-loop", "--previous") == "run\n"
 
 
@@ -489,8 +257,9 @@ def test_each_pod_has_an_address_of_its_own(pods):
     first = pods.until("probed", lambda s: condition(s, "Ready") == "True")["podIP"]
     second = pods.until("same-port", lambda s: condition(s, "Ready") == "True")["podIP"]
     assert first != second
-    script = "import sys, urllib.request\nfor host in sys.argv[1:]:\n  print(urllib.request.urlopen(f'http://{host}:8080/', timeout=5).status)"
-    pods.create(pod("client", python(script, args=[first, second])))
+    script = "import sys, urllib.request as u; print(*(u.urlopen(f'http://{h}:8080/', timeout=5).status for h in sys.argv[1:]))"
+    client = container("") | {"command": ["python3", "-c", script], "args": [first, second]}
+    pods.create(pod("client", client))
     assert pods.ended("client")["phase"] == "Succeeded"
     assert pods.logs("client").split() == ["200", "200"]
 

@@ -1,7 +1,6 @@
 """What the node keeps in files: volumes swapped in one step, logs, the table of images; and what it provisions."""
 
 import asyncio
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from distill_local.node.volumes import write_files
 
 
 def seen(folder):
-    return {name: (folder / name).read_text() for name in os.listdir(folder) if not name.startswith("..")}
+    return {path.name: path.read_text() for path in folder.iterdir() if not path.name.startswith("..")}
 
 
 def test_files_are_swapped_as_a_whole(tmp_path):

@@ -59,7 +59,7 @@ def test_a_killed_node_converges(cluster, kubectl):
     assert len(containers) >= 2
     node = node_process(cluster)
     node.kill()
-    gone, alive = psutil.wait_procs(containers, timeout=20)
+    _, alive = psutil.wait_procs(containers, timeout=20)
     assert not alive, "containers outlived their node"
 
     def settled():

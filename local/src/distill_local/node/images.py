@@ -15,21 +15,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
-class Image(BaseModel):
+@dataclass(frozen=True)
+class Image:
     """One row of the table."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     user: int = 0
-    working_dir: str = Field(default="/", alias="workingDir")
-    env: dict[str, str] = {}
+    working_dir: str = "/"
+    env: dict[str, str] = field(default_factory=dict)
+
+
+_FIELDS: dict[str, tuple[str, type[Any]]] = {
+    "command": ("command", list),
+    "args": ("args", list),
+    "user": ("user", int),
+    "workingDir": ("working_dir", str),
+    "env": ("env", dict),
+}
 
 
 @dataclass(frozen=True)
@@ -66,12 +74,21 @@ def read_images(path: Path) -> ImageTable:
     rows = yaml.safe_load(path.read_text()) or {}
     if not isinstance(rows, dict):
         raise ValueError(f"{path} is not a mapping from repository names to commands")  # noqa: TRY004 - the file is wrong, not a type
-    table = {}
-    for name, row in rows.items():
-        try:
-            table[repository(str(name))] = Image.model_validate(row or {})
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"{path}: {name}.{where}: {first['msg']}") from None
-    return ImageTable(table)
+    return ImageTable(
+        {repository(str(name)): _image(f"{path}: {name}", row or {}) for name, row in rows.items()}
+    )
+
+
+def _image(where: str, row: dict[str, Any]) -> Image:
+    given: dict[str, Any] = {}
+    for name, value in row.items():
+        if name not in _FIELDS:
+            raise ValueError(
+                f"{where}.{name} is not a field of an image; the fields are {', '.join(_FIELDS)}"
+            )
+        attribute, kind = _FIELDS[name]
+        if not isinstance(value, kind):
+            what = f"{where}.{name} is {value!r}, and must be a {kind.__name__}"
+            raise ValueError(what)  # noqa: TRY004 - a file is wrong, not a type in a program
+        given[attribute] = tuple(map(str, value)) if attribute in {"command", "args"} else value
+    return Image(**given)

@@ -165,11 +165,14 @@ class PodWorker:
             refreshing.cancel()
 
     async def _mount(self, scope: Scope) -> None:
+        said = ""
         while True:
             try:
                 await self._volumes.refresh(replace(scope, pod=self.pod))
             except (MissingError, *FAULTS) as error:
-                self.node.events.post(self.pod, "FailedMount", str(error))
+                if str(error) != said:
+                    said = str(error)
+                    self.node.events.post(self.pod, "FailedMount", said)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import marshal
 import os
 import signal
 import sys
@@ -101,17 +102,17 @@ async def _start(
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(answers), os.fdopen(reading, "rb"))
     stdin = _opened(helper.stdin)
-    stdin.write(json.dumps(spec).encode())
+    stdin.write(marshal.dumps(spec))
     with contextlib.suppress(ConnectionError):
         await stdin.drain()
     stdin.close()
     return helper, answers
 
 
-async def _answer(answers: asyncio.StreamReader) -> dict[str, Any]:
-    line = await answers.readline()
-    found: dict[str, Any] = json.loads(line) if line else {}
-    return found
+async def _answer(answers: asyncio.StreamReader) -> tuple[str, str]:
+    """Return the helper's next word and its text, two empty ones when it is done."""
+    word, _, text = (await answers.readline()).decode(errors="replace").rstrip("\n").partition(" ")
+    return word, text
 
 
 @dataclass
@@ -136,34 +137,29 @@ class ContainerProcess:
             asyncio.create_task(logs.record(_opened(helper.stderr), "stderr", log)),
         ]
         try:
-            first = await _answer(answers)
+            word, text = await _answer(answers)
         except asyncio.CancelledError:
             helper.kill()  # the kernel ends the container with it
             raise
-        if "pid" not in first:
+        if word != "pid":
             await helper.wait()
             await asyncio.gather(*pumps)
-            raise StartError(
-                first.get("error") or logs.tail_of(log, 5) or "the container's set-up was killed"
-            )
-        return cls(first["pid"], helper, answers, pumps, launch)
+            raise StartError(text or logs.tail_of(log, 5) or "the container's set-up was killed")
+        return cls(int(text), helper, answers, pumps, launch)
 
     async def wait(self) -> Exit:
         """Wait for the end; StartError if the program itself could not be executed."""
         watcher = asyncio.create_task(self._watch_memory())
         try:
-            status, error = None, None
-            while said := await _answer(self.answers):
-                error = said.get("error", error)
-                status = said.get("status", status)
+            said = await _rest(self.answers)
             await self.helper.wait()
             await asyncio.gather(*self.pumps)
         finally:
             watcher.cancel()
             self.ended.set()
-        if error:
-            raise StartError(error)
-        return Exit(_exit_code(status), self.out_of_memory, self.started, now())
+        if "error" in said:
+            raise StartError(said["error"])
+        return Exit(_exit_code(said.get("status")), self.out_of_memory, self.started, now())
 
     def record(self, file: Path) -> None:
         """Note which process this is, for a node that starts after this one was killed."""
@@ -196,10 +192,18 @@ def end_recorded(file: Path) -> None:
         return  # no such process, or never noted to the end: nothing to end
 
 
-def _exit_code(status: int | None) -> int:
+async def _rest(answers: asyncio.StreamReader) -> dict[str, str]:
+    """Return everything the helper says until it is done."""
+    said = {}
+    while (answer := await _answer(answers))[0]:
+        said[answer[0]] = answer[1]
+    return said
+
+
+def _exit_code(status: str | None) -> int:
     if status is None:
         return 128 + signal.SIGKILL  # the helper was killed, and its container with it
-    code = os.waitstatus_to_exitcode(status)
+    code = os.waitstatus_to_exitcode(int(status))
     return code if code >= 0 else 128 - code
 
 
@@ -221,10 +225,10 @@ async def run_inside(container: ContainerProcess, argv: list[str], seconds: floa
     child = 0
     try:
         async with asyncio.timeout(seconds):
-            said = await _answer(answers)
-            child = said.get("pid", 0)
+            word, first = await _answer(answers)
+            child = int(first) if word == "pid" else 0
             output, errors = await helper.communicate()
-            rest = [json.loads(line) async for line in answers]
+            said = {word: first} | await _rest(answers)
     except TimeoutError:
         for pid in filter(None, (child, helper.pid)):
             with contextlib.suppress(ProcessLookupError):
@@ -232,8 +236,6 @@ async def run_inside(container: ContainerProcess, argv: list[str], seconds: floa
         await helper.wait()
         raise
     text = (output + errors)[:_OUTPUT_AT_MOST].decode(errors="replace").strip()
-    for fact in (said, *rest):
-        if "error" in fact:
-            return 126, fact["error"]
-    status = next((fact["status"] for fact in rest if "status" in fact), None)
-    return _exit_code(status), text
+    if "error" in said:
+        return 126, said["error"]
+    return _exit_code(said.get("status")), text

@@ -104,8 +104,6 @@ class Runner:
             try:
                 if image is None:
                     message = self.node.settings.images.refusal(self.spec["image"])
-                    if tries == 0:
-                        self._event("Failed", message)
                     self._wait_for("ErrImagePull" if tries == 0 else "ImagePullBackOff", message)
                 else:
                     message_file = self.folder / "termination-log"
@@ -114,13 +112,13 @@ class Runner:
                     return await prepare(self.node, self.place, self.spec, image, message_file)
             except ConfigError as error:
                 self._wait_for("CreateContainerConfigError", str(error))
-                self._event("Failed", f"Error: {error}")
             tries += 1
             await asyncio.sleep(_RETRY_SECONDS)
 
     def _wait_for(self, reason: str, message: str) -> None:
         if self.view.state != Waiting(reason, message):
             self._set(state=Waiting(reason, message))
+            self._event("Failed", f"Error: {reason}: {message}")
 
     async def _run_once(self, launch: Launch) -> Terminated:
         log = self.log_path(self.view.restarts)

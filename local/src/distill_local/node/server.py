@@ -25,8 +25,8 @@ def _sentence(status: int, text: str) -> web.Response:
     return web.Response(status=status, text=text)
 
 
-def _log_file(pods: Pods, request: web.Request) -> tuple[Path, bool] | web.Response:
-    """Return the log that a request asks for and whether it may still grow, or why there is none."""
+def _log_file(pods: Pods, request: web.Request) -> tuple[Path, int] | web.Response:
+    """Return the log that a request asks for and the number of its run, or why there is none."""
     namespace, name, container = (request.match_info[key] for key in ("namespace", "pod", "container"))
     worker = pods.find(namespace, name)
     if worker is None:
@@ -39,7 +39,7 @@ def _log_file(pods: Pods, request: web.Request) -> tuple[Path, bool] | web.Respo
     current = view.restarts - 1 if previous and not backing_off else view.restarts
     path = worker.node.log_folder(worker.uid) / container / f"{current}.log"
     if path.exists():
-        return path, not previous
+        return path, current
     if previous:
         return _sentence(400, f'previous terminated container "{container}" in pod "{name}" not found')
     reason = view.state.reason if isinstance(view.state, Waiting) else "ContainerCreating"
@@ -51,7 +51,7 @@ async def _container_logs(request: web.Request) -> web.StreamResponse:
     found = _log_file(pods, request)
     if isinstance(found, web.Response):
         return found
-    path, grows = found
+    path, run = found
     try:
         options = logs.parse_options(dict(request.query), now())
     except ValueError as error:
@@ -61,7 +61,7 @@ async def _container_logs(request: web.Request) -> web.StreamResponse:
     def live() -> bool:
         worker = pods.find(namespace, name)
         runner = worker.runners.get(container) if worker else None
-        return grows and runner is not None and runner.process is not None
+        return runner is not None and runner.process is not None and runner.view.restarts == run
 
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     await response.prepare(request)

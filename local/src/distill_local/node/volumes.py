@@ -132,6 +132,8 @@ class PodVolumes:
         folder.mkdir(exist_ok=True)
         folder.chmod(0o777)
         if source.get("medium") == "Memory" and folder.name not in self._memory:
+            if folder.is_mount():  # of a node before this one
+                sys_.unmount(str(folder))
             size = f",size={int(parse_quantity(source['sizeLimit']))}" if source.get("sizeLimit") else ""
             sys_.mount("tmpfs", str(folder), "tmpfs", sys_.MS_NOSUID | sys_.MS_NODEV, f"mode=1777{size}")
             self._memory.add(folder.name)

@@ -8,18 +8,19 @@ folder filled the same way, and what cannot be overlaid is bound read-only.
 """
 
 # Paths of two roots are joined and cut as text here, and a container should not wait for pathlib
-# ruff: noqa: PTH110, PTH112, PTH114, PTH115, PTH116, PTH120, PTH208
+# ruff: noqa: PTH101, PTH102, PTH103, PTH110, PTH112, PTH114, PTH115, PTH116, PTH120, PTH123, PTH208, PTH211
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from distill_local.node.inside import syscalls as sys_
+
+TYPE_CHECKING = False  # typing is one of the imports that a container should not wait for
+if TYPE_CHECKING:
+    from typing import Any
 
 _OWN = ("dev", "proc", "sys")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -33,28 +34,28 @@ _DEVICE_LINKS = {
 _SYMLINKS_AT_MOST = 40
 
 
-@dataclass
 class _Root:
-    root: str
-    layer: str
-    mount_points: frozenset[str]
-    base: list[str] = field(default_factory=list)
-    layers: int = 0
+    """The new root while it is built; `base` are the mounts that make it up, without volumes."""
+
+    def __init__(self, root: str, layer: str, mount_points: frozenset[str]) -> None:
+        self.root, self.layer, self.mount_points = root, layer, mount_points
+        self.base = [root]
+        self.layers = 0
 
     def place(self, source: str, target: str) -> None:
         """Show one file or folder of this machine at the same path of the new root."""
         mode = os.lstat(source).st_mode
         if stat.S_ISLNK(mode):
-            Path(target).symlink_to(os.readlink(source))
+            os.symlink(os.readlink(source), target)
         elif not stat.S_ISDIR(mode):
-            Path(target).touch()
+            _touch(target)
             self.bind(source, target)
         elif any(point.startswith(source + "/") for point in self.mount_points):
-            Path(target).mkdir()
+            os.mkdir(target)
             self.fill(source, target)
-            Path(target).chmod(stat.S_IMODE(mode))
+            os.chmod(target, stat.S_IMODE(mode))
         else:
-            Path(target).mkdir()
+            os.mkdir(target)
             self.overlay(source, target)
 
     def fill(self, source: str, target: str) -> None:
@@ -73,9 +74,9 @@ class _Root:
         """Lay a writable layer over a folder; where the kernel will not, bind it read-only."""
         self.layers += 1
         upper, work = f"{self.layer}/{self.layers}/upper", f"{self.layer}/{self.layers}/work"
-        Path(upper).mkdir(parents=True)
-        Path(work).mkdir()
-        Path(upper).chmod(stat.S_IMODE(os.stat(source).st_mode))
+        os.makedirs(upper)
+        os.mkdir(work)
+        os.chmod(upper, stat.S_IMODE(os.stat(source).st_mode))
         options = f"lowerdir={_escaped(source)},upperdir={upper},workdir={work},userxattr"
         try:
             sys_.mount("overlay", target, "overlay", 0, options)
@@ -93,19 +94,23 @@ class _Root:
         target = resolve(self.root, path)
         if not os.path.lexists(target):
             self._make_parents(os.path.dirname(target))
-            Path(target).mkdir() if folder else Path(target).touch()
+            os.mkdir(target) if folder else _touch(target)
         return target
 
     def _make_parents(self, target: str) -> None:
         if not os.path.isdir(target):
             self._make_parents(os.path.dirname(target))
-            Path(target).mkdir()
+            os.mkdir(target)
         if not os.access(target, os.W_OK):
             # A read-only bind: a fresh folder in its place shows the same things and takes one more.
             source = target[len(self.root) :]
             sys_.mount("tmpfs", target, "tmpfs", sys_.MS_NOSUID | sys_.MS_NODEV, "mode=755")
             self.base.append(target)
             self.fill(source, target)
+
+
+def _touch(path: str) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
 
 
 def _escaped(path: str) -> str:
@@ -141,7 +146,8 @@ def _parts(path: str) -> list[str]:
 
 
 def _mount_points() -> frozenset[str]:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    with open("/proc/self/mountinfo") as file:
+        lines = file.read().splitlines()
     paths = (line.split()[4] for line in lines)
     return frozenset(
         path.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\") for path in paths
@@ -150,16 +156,16 @@ def _mount_points() -> frozenset[str]:
 
 def _devices(root: str, extra: list[str]) -> None:
     dev = f"{root}/dev"
-    Path(dev).mkdir()
+    os.mkdir(dev)
     sys_.mount("tmpfs", dev, "tmpfs", sys_.MS_NOSUID, "mode=755,size=64m")
     for name in (*_DEVICES, *extra):
         if os.path.exists(f"/dev/{name}"):
-            Path(f"{dev}/{name}").touch()
+            _touch(f"{dev}/{name}")
             sys_.mount(f"/dev/{name}", f"{dev}/{name}", None, sys_.MS_BIND)
     for name, link in _DEVICE_LINKS.items():
-        Path(f"{dev}/{name}").symlink_to(link)
+        os.symlink(link, f"{dev}/{name}")
     for name in ("pts", "shm"):
-        Path(f"{dev}/{name}").mkdir()
+        os.mkdir(f"{dev}/{name}")
     sys_.mount(
         "devpts",
         f"{dev}/pts",
@@ -207,14 +213,14 @@ def build(spec: dict[str, Any]) -> str:
     sys_.mount("tmpfs", workspace, "tmpfs", sys_.MS_NODEV, "mode=755")
     root, layer = f"{workspace}/root", f"{workspace}/layer"
     for folder in (root, layer):
-        Path(folder).mkdir()
+        os.mkdir(folder)
     sys_.mount("tmpfs", root, "tmpfs", sys_.MS_NODEV, "mode=755")
-    made = _Root(root, layer, points, [root])
+    made = _Root(root, layer, points)
     for name in sorted(os.listdir("/")):
         if name not in _OWN:
             _place_top(made, name)
-    Path(f"{root}/proc").mkdir()
-    Path(f"{root}/sys").mkdir()
+    os.mkdir(f"{root}/proc")
+    os.mkdir(f"{root}/sys")
     made.bind("/sys", f"{root}/sys")
     _devices(root, spec["devices"])
     for path in spec["hidden"]:

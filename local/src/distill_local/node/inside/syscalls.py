@@ -60,6 +60,12 @@ def setns(descriptor: int, kind: int) -> None:
     _check(_libc.setns(descriptor, kind), "setns")
 
 
+def set_hostname(name: str) -> None:
+    """Name this uts namespace."""
+    encoded = name.encode()
+    _check(_libc.sethostname(encoded, ctypes.c_size_t(len(encoded))), "sethostname")
+
+
 def mount(source: str, target: str, kind: str | None, flags: int = 0, data: str = "") -> None:
     """Mount a filesystem, or bind a path when flags has MS_BIND."""
     kind_bytes = kind.encode() if kind else None
