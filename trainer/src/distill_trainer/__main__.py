@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--config", type=Path, default=Path(CONFIG_PATH), help=f"trainer.json (default: {CONFIG_PATH})"
     )
     options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
     stop = StopSignal()
     stop.install()
     from distill_trainer.program import run  # noqa: PLC0415  (torch takes seconds; a signal must count before)

@@ -1,8 +1,9 @@
 """Checkpoints on the output volume: safetensors and JSON, whole or not there, only ever resumed by their own recipe.
 
-`<output>/checkpoints/<recipe 12>/step-<n>-epoch-<n>/{state.safetensors, manifest.json}`. The manifest, written last, carries the
-digest of the state and the identity of recipe, data and teacher: a checkpoint that is torn, or that belongs to
-something else, is passed over and said so. The newest two are kept.
+`<output>/checkpoints/<recipe 12>/<identity 8>/step-<n>-epoch-<n>/{state.safetensors, manifest.json}`, where the
+identity covers recipe, data and teacher: under the same recipe other data may lie, and those checkpoints neither
+resume nor push out ours. The manifest, written last, carries the digest of the state: a torn checkpoint is never
+picked, it is said so, and it is removed. The newest two are kept.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from distill_api.naming import short
+from distill_api.naming import digest, short
 from distill_trainer.files import new_folder
 from distill_trainer.snapshot import Best, EpochRecord, Position, Snapshot
 from distill_trainer.weights import file_digest
@@ -39,11 +40,15 @@ class Identity:
     teacher: str
 
 
+class Torn(ValueError):  # noqa: N818
+    """The files are there and are not what was written."""
+
+
 class CheckpointStore:
     """The checkpoints of one recipe."""
 
     def __init__(self, output: Path, identity: Identity) -> None:
-        self._folder = output / "checkpoints" / short(identity.recipe, 12)
+        self._folder = output / "checkpoints" / short(identity.recipe, 12) / short(digest(asdict(identity)))
         self._identity = identity
 
     @property
@@ -68,6 +73,9 @@ class CheckpointStore:
             try:
                 manifest = self._read_manifest(folder)
                 return _snapshot(manifest, load_file(folder / _STATE))
+            except Torn as fault:
+                log.warning("checkpoint %s is passed over and removed: %s", folder.name, fault)
+                shutil.rmtree(folder, ignore_errors=True)
             except (OSError, ValueError, KeyError, TypeError) as fault:
                 log.warning("checkpoint %s is passed over: %s", folder.name, fault)
         return None
@@ -83,7 +91,7 @@ class CheckpointStore:
         if Identity(**manifest["identity"]) != self._identity:
             raise ValueError("it belongs to another recipe, teacher or data")
         if file_digest(folder / _STATE) != manifest["digest"]:
-            raise ValueError("it is torn: its content does not have the digest that its manifest says")
+            raise Torn("it is torn: its content does not have the digest that its manifest says")
         return manifest
 
 
@@ -96,12 +104,12 @@ def _flat(snapshot: Snapshot) -> dict[str, Tensor]:
     }
 
 
-def _manifest(snapshot: Snapshot, identity: Identity, digest: str) -> dict[str, Any]:
+def _manifest(snapshot: Snapshot, identity: Identity, state_digest: str) -> dict[str, Any]:
     best = {"epoch": snapshot.best.epoch, "metric": snapshot.best.metric} if snapshot.best else None
     return {
         "format": FORMAT,
         "identity": asdict(identity),
-        "digest": digest,
+        "digest": state_digest,
         "position": asdict(snapshot.position),
         "history": [asdict(record) for record in snapshot.history],
         "best": best,

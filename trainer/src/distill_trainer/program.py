@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 
 def run(command: str, config: Path, stop: StopSignal) -> ExitCode:
     """Run `check` or `train`; never raises."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     code, answer = _guarded(command, config, stop)
     outcome.write(answer)
     if code is not ExitCode.SUCCEEDED:

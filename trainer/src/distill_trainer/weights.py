@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from distill_trainer.errors import ContractBroken
 
 _HEADER_LIMIT = 100_000_000
-_CONVERT = (
+CONVERT = (
     'convert it where you trust it: python -c "import torch, safetensors.torch as s; '
     "s.save_file(torch.load('IN.pt', weights_only=True), 'OUT.safetensors')\""
 )
@@ -41,10 +41,14 @@ def read_header(path: Path, *, field: str) -> dict[str, tuple[int, ...]]:
             raise _torn(path, field, 8 + length, size)
         header = _parse(file.read(length), path, field)
     header.pop("__metadata__", None)
-    needed = 8 + length + max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
+    try:
+        needed = 8 + length + max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
+        shapes = {name: tuple(int(side) for side in entry["shape"]) for name, entry in header.items()}
+    except (TypeError, ValueError, LookupError) as error:
+        raise _not_safetensors(path, field) from error
     if needed != size:
         raise _torn(path, field, needed, size)
-    return {name: tuple(entry["shape"]) for name, entry in header.items()}
+    return shapes
 
 
 def load_into(module: nn.Module, path: Path, *, field: str) -> None:
@@ -97,7 +101,7 @@ def _refuse_pickle(first: bytes, path: Path, field: str) -> None:
     if first[:2] == b"PK" or first[:1] == b"\x80" or path.suffix in {".pt", ".pth", ".bin", ".pkl", ".ckpt"}:
         raise ContractBroken(
             "WeightsArePickle",
-            f"{field}: {path.name} is a pickle, which can run code when it is read; {_CONVERT}",
+            f"{field}: {path.name} is a pickle, which can run code when it is read; {CONVERT}",
         )
 
 

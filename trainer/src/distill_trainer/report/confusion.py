@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from distill_trainer.report.words import cut, escape, percent
 
-_CELL, _MARGIN_LEFT, _MARGIN_TOP = 30, 70, 64
+_CELL, _MARGIN_LEFT = 30, 70
 DRAWN_UP_TO = 40
 _NUMBERED_UP_TO = 20
 _LISTED = 5
@@ -18,14 +18,15 @@ def confusion_matrix(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str
     if len(classes) > DRAWN_UP_TO:
         return f"<p class='note'>With {len(classes)} classes the matrix is left to result.json.</p>"
     side = _CELL * len(classes)
-    width, height = _MARGIN_LEFT + side + 2, _MARGIN_TOP + side + 2
-    rows = "".join(_row(index, counts[index], classes) for index in range(len(classes)))
-    heads = "".join(_column_head(index, name) for index, name in enumerate(classes))
+    top = 44 if all(len(name) <= 3 for name in classes) else 80  # longer names are written at a slant
+    width, height = _MARGIN_LEFT + side + 2, top + side + 2
+    rows = "".join(_row(index, counts[index], classes, top) for index in range(len(classes)))
+    heads = "".join(_column_head(index, name, top) for index, name in enumerate(classes))
     return (
         f'<svg class="matrix" style="max-width:{min(width * 1.3, 640):.0f}px" viewBox="0 0 {width} {height}" role="img" '
         f'aria-label="confusion matrix of the student">'
         f'<text x="{_MARGIN_LEFT}" y="11" class="axis">predicted by the student →</text>'
-        f'<text x="0" y="{_MARGIN_TOP - 8}" class="axis">label ↓</text>{heads}{rows}</svg>'
+        f'<text x="0" y="{top - 8}" class="axis">label ↓</text>{heads}{rows}</svg>'
     )
 
 
@@ -42,8 +43,8 @@ def worst_confusions(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str
     return f"<ul>{''.join(items)}</ul>" if items else "<p class='note'>No mistake on the test split.</p>"
 
 
-def _row(index: int, counts: NDArray[np.int64], classes: tuple[str, ...]) -> str:
-    y = _MARGIN_TOP + _CELL * index
+def _row(index: int, counts: NDArray[np.int64], classes: tuple[str, ...], top: int) -> str:
+    y = top + _CELL * index
     total = max(int(counts.sum()), 1)
     head = f'<text x="{_MARGIN_LEFT - 7}" y="{y + 19}" text-anchor="end">{cut(classes[index], 9)}</text>'
     return head + "".join(
@@ -74,8 +75,8 @@ def _cell(x: int, y: int, count: int, total: int, names: tuple[str, str, bool], 
     )
 
 
-def _column_head(index: int, name: str) -> str:
+def _column_head(index: int, name: str, top: int) -> str:
     x = _MARGIN_LEFT + _CELL * index + 15
     if len(name) <= 3:
-        return f'<text x="{x}" y="{_MARGIN_TOP - 8}" text-anchor="middle">{cut(name, 3)}</text>'
-    return f'<text x="{x}" y="{_MARGIN_TOP - 8}" transform="rotate(-45 {x} {_MARGIN_TOP - 8})">{cut(name, 9)}</text>'
+        return f'<text x="{x}" y="{top - 8}" text-anchor="middle">{cut(name, 3)}</text>'
+    return f'<text x="{x}" y="{top - 8}" transform="rotate(-45 {x} {top - 8})">{cut(name, 9)}</text>'

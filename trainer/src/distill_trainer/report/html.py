@@ -45,11 +45,10 @@ def _header(page: Page) -> str:
 
 
 def _sections(page: Page) -> list[str]:
-    counts = confusion(page.student.classes, labels_of(page.data.test), len(page.data.classes))
     return [
         _section("Student against teacher", headline_table(page) + _intervals(page)),
         _section("Learning", f"<div class='pair'>{_loss_chart(page)}{_metric_chart(page)}</div>{_learning_note(page)}"),
-        _section("Confusion matrix of the student", confusion_matrix(counts, page.data.classes) + worst_confusions(counts, page.data.classes)),
+        _section("Confusion matrix of the student", _confusion(page)),
         _section("Class by class", class_table(page)),
         _section("Where they disagree", disagreements(page)),
         _section("Lineage", lineage_list(page)),
@@ -59,6 +58,12 @@ def _sections(page: Page) -> list[str]:
 
 def _section(title: str, body: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{body}</section>"
+
+
+def _confusion(page: Page) -> str:
+    counts = confusion(page.student.classes, labels_of(page.data.test), len(page.data.classes))
+    matrix, worst = confusion_matrix(counts, page.data.classes), worst_confusions(counts, page.data.classes)
+    return f"<div class='matrix-pair'>{matrix}<div><h3>Most frequent mistakes</h3>{worst}</div></div>"
 
 
 def _intervals(page: Page) -> str:

@@ -65,4 +65,4 @@ def _figure(page: Page, index: int, image: Tensor) -> str:
 
 def _line(name: str, predicted: str, confidence: float, right: bool) -> str:  # noqa: FBT001
     sign, style = ("✓", "good") if right else ("✗", "bad")
-    return f'<span><i class="{style}">{sign}</i> {name}: {cut(predicted, 14)} <small>{percent(confidence, 0)}</small></span>'
+    return f'<span><i class="{style}">{sign}</i> {name}: {cut(predicted, 14)} <small>({percent(confidence, 0)})</small></span>'

@@ -74,10 +74,10 @@ def class_table(page: Page) -> str:
         "student<small>precision</small>",
     )
     if len(rows) <= CLASSES_SHOWN:
-        return _table(heads, [row for _, row in rows])
+        return _table(heads, [row for _, row in rows], "classes")
     worst = sorted(rows, key=lambda row: row[0])[:CLASSES_SHOWN]
     note = f"<p class='note'>{len(rows)} classes; the {CLASSES_SHOWN} with the greatest loss are shown.</p>"
-    return note + _table(heads, [row for _, row in worst])
+    return note + _table(heads, [row for _, row in worst], "classes")
 
 
 def lineage_list(page: Page) -> str:
@@ -96,7 +96,7 @@ def lineage_list(page: Page) -> str:
     return f"<dl>{items}<dt>folder</dt><dd><code>{escape(page.result.artifact.uri)}</code></dd></dl>"
 
 
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]], style: str = "") -> str:
     head = "".join(f"<th scope='col'>{cell}</th>" for cell in heads)
     body = "".join(
         "<tr>"
@@ -104,11 +104,11 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
         + "</tr>"
         for row in rows
     )
-    return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    return f"<div class='scroll'><table class='{style}'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _value(model: ModelResult) -> str:
-    return f"<b>{percent(model.metric, 2)}</b><small>{percent(model.metric_low)} – {percent(model.metric_high)}</small>"
+    return f"<b>{percent(model.metric, 2)}</b><small>{100 * model.metric_low:.1f} – {100 * model.metric_high:.1f}</small>"
 
 
 def _times(theirs: float, mine: float, word: str) -> str:

@@ -1,0 +1,106 @@
+"""Transformers models from folders that the tests write: as teacher, as student, and read back without the folder."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from transformers import ConvNextConfig, ConvNextForImageClassification, ViTConfig, ViTForImageClassification
+
+from distill_api.contract import ExitCode
+from distill_trainer.student import load_student
+
+
+@pytest.fixture
+def vit(tmp_path):
+    config = ViTConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=16,
+        patch_size=8,
+        num_channels=3,
+        num_labels=10,
+    )
+    torch.manual_seed(0)
+    ViTForImageClassification(config).save_pretrained(tmp_path / "vit")
+    processor = {
+        "do_resize": True,
+        "size": {"height": 16, "width": 16},
+        "do_normalize": True,
+        "image_mean": [0.5] * 3,
+        "image_std": [0.25] * 3,
+    }
+    (tmp_path / "vit" / "preprocessor_config.json").write_text(json.dumps(processor))
+    return tmp_path / "vit"
+
+
+@pytest.fixture
+def convnext(tmp_path):
+    config = ConvNextConfig(
+        num_channels=1,
+        patch_size=2,
+        hidden_sizes=[8, 8],
+        depths=[1, 1],
+        num_stages=2,
+        image_size=8,
+        num_labels=10,
+    )
+    torch.manual_seed(0)
+    ConvNextForImageClassification(config).save_pretrained(tmp_path / "convnext")
+    return tmp_path / "convnext"
+
+
+def model(folder):
+    return {"huggingFace": {"id": f"file://{folder}"}}
+
+
+def test_a_vit_teaches_a_convnext(workspace, vit, convnext):
+    ended = workspace.train(teacher=model(vit), student=model(convnext), training={"epochs": 1})
+    assert ended.code is ExitCode.SUCCEEDED, ended.outcome.message
+    shutil.rmtree(convnext)
+    student = load_student(workspace.version(ended))
+    assert student.predict(torch.rand(3, 1, 8, 8)).shape == (3, 10)
+
+
+def test_the_teacher_sees_what_its_processor_would_make(workspace, vit):
+    from distill_api.sources import HuggingFaceModel, Teacher
+    from distill_trainer.models import open_model
+
+    source = open_model(Teacher(hugging_face=HuggingFaceModel(id=f"file://{vit}")), field="teacher")
+    network = source.build((1, 16, 16), 10)
+    source.load(network)
+    images = torch.rand(2, 1, 16, 16)
+    plain = ViTForImageClassification.from_pretrained(vit).eval()
+    expected = plain(pixel_values=(images.repeat(1, 3, 1, 1) - 0.5) / 0.25).logits
+    torch.testing.assert_close(network.eval()(images), expected)
+
+
+def test_class_count_of_the_config(workspace, vit):
+    config = json.loads((vit / "config.json").read_text())
+    config["id2label"] = {str(index): f"L{index}" for index in range(4)}
+    config["label2id"] = {f"L{index}": index for index in range(4)}
+    (vit / "config.json").write_text(json.dumps(config))
+    ended = workspace.check(teacher=model(vit))
+    assert (ended.code, ended.outcome.reason) == (ExitCode.CONTRACT_BROKEN, "ClassCountMismatch")
+
+
+def test_channels_that_cannot_fit(workspace, vit, convnext):
+    config = json.loads((convnext / "config.json").read_text())
+    (convnext / "config.json").write_text(json.dumps({**config, "num_channels": 4}))
+    ended = workspace.check(teacher=model(vit), student=model(convnext))
+    # one grey channel is repeated into any number, so four channels are fine for digits
+    assert ended.outcome.reason == "ContractValid"
+
+
+def test_a_pickle_is_refused(workspace, vit):
+    (vit / "model.safetensors").unlink()
+    torch.save({}, vit / "pytorch_model.bin")
+    assert workspace.check(teacher=model(vit)).outcome.reason == "WeightsArePickle"
+
+
+def test_a_folder_without_config(workspace, tmp_path):
+    ended = workspace.check(teacher=model(tmp_path / "nothing"))
+    assert ended.outcome.reason == "ModelNotFound"
+    assert "config.json" in ended.outcome.message
