@@ -51,7 +51,7 @@ class PodWorker:
         self._ending = asyncio.Event()
         self._object_gone = False
         self._hasty = False
-        self._publisher = Publisher(node.api, pod, self._status)
+        self._publisher = Publisher(node.api, pod, self._status, self.update)
         self.update(pod)
 
     @property

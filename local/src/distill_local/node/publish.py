@@ -26,6 +26,7 @@ class Publisher:
     api: Api
     pod: dict[str, Any]
     status: Callable[[], dict[str, Any]]
+    seen: Callable[[dict[str, Any]], None]
     _dirty: asyncio.Event = field(default_factory=asyncio.Event)
     _written: dict[str, Any] | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -56,7 +57,7 @@ class Publisher:
         path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/status"
         body = {"metadata": {"uid": metadata["uid"]}, "status": status}
         try:
-            await self.api.patch(path, body, STRATEGIC)
+            answer = await self.api.patch(path, body, STRATEGIC)
         except ApiError as error:
             if error.code == 404 or (error.code == 409 and "uid" in str(error).lower()):
                 return True  # the pod is gone, perhaps replaced by another of its name
@@ -68,4 +69,5 @@ class Publisher:
             )
             return False
         self._written = status
+        self.seen(answer)  # before the watch tells it, so that the next status keeps these transition times
         return True

@@ -159,9 +159,14 @@ def _devices(root: str, extra: list[str]) -> None:
     os.mkdir(dev)
     sys_.mount("tmpfs", dev, "tmpfs", sys_.MS_NOSUID, "mode=755,size=64m")
     for name in (*_DEVICES, *extra):
-        if os.path.exists(f"/dev/{name}"):
-            _touch(f"{dev}/{name}")
-            sys_.mount(f"/dev/{name}", f"{dev}/{name}", None, sys_.MS_BIND)
+        source, target = f"/dev/{name}", f"{dev}/{name}"
+        if os.path.isdir(source):
+            os.mkdir(target)
+        elif os.path.exists(source):
+            _touch(target)
+        else:
+            continue
+        sys_.mount(source, target, None, sys_.MS_BIND | sys_.MS_REC)
     for name, link in _DEVICE_LINKS.items():
         os.symlink(link, f"{dev}/{name}")
     for name in ("pts", "shm"):
