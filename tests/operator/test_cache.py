@@ -6,7 +6,9 @@ from distill_operator.cache import Store, by_label, owner_uids
 
 
 def obj(name="a", uid="1", version=1, **metadata):
-    return {"metadata": {"namespace": "n", "name": name, "uid": uid, "resourceVersion": str(version)} | metadata}
+    return {
+        "metadata": {"namespace": "n", "name": name, "uid": uid, "resourceVersion": str(version)} | metadata
+    }
 
 
 def test_an_older_version_changes_nothing():

@@ -393,7 +393,7 @@ ROWS = [
         (),
         (),
     ),
-    ("gate passed", case(GATE, training=DONE), "Succeeded", ("GatePassed", "True", "Passed"), (), ()),
+    ("gate passed", case(GATE, training=DONE), "Succeeded", ("GatePassed", "True", "GatePassed"), (), ()),
     (
         "gate failed",
         case({"gate": {"maxDropVsTeacher": 0.001}} | SERVING, training=DONE, serving_installed=True),

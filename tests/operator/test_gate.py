@@ -36,12 +36,12 @@ RESULT = Result(
 @pytest.mark.parametrize(
     ("gate", "passed", "reason"),
     [
-        ({"max_drop_vs_teacher": 0.02}, True, "Passed"),
-        ({"max_drop_vs_teacher": 0.009}, True, "Passed"),
+        ({"max_drop_vs_teacher": 0.02}, True, "GatePassed"),
+        ({"max_drop_vs_teacher": 0.009}, True, "GatePassed"),
         ({"max_drop_vs_teacher": 0.008}, False, "DropTooLarge"),
         ({"max_drop_vs_teacher": 0.01, "confidence": 0.95}, False, "DropTooLarge"),
-        ({"max_drop_vs_teacher": 0.016, "confidence": 0.95}, True, "Passed"),
-        ({"min_value": 0.979}, True, "Passed"),
+        ({"max_drop_vs_teacher": 0.016, "confidence": 0.95}, True, "GatePassed"),
+        ({"min_value": 0.979}, True, "GatePassed"),
         ({"min_value": 0.98}, False, "ValueTooSmall"),
         ({"min_value": 0.97, "confidence": 0.95}, False, "ValueTooSmall"),
         ({"max_drop_vs_teacher": 0.02, "min_value": 0.99}, False, "ValueTooSmall"),

@@ -25,7 +25,9 @@ def test_nothing_set_is_the_defaults():
     assert Settings.from_env({}) == Settings()
 
 
-@pytest.mark.parametrize(("name", "value"), [("METRICS_PORT", "http"), ("REQUIRE_GPU", "perhaps"), ("RESYNC", "5m")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("METRICS_PORT", "http"), ("REQUIRE_GPU", "perhaps"), ("RESYNC", "5m")]
+)
 def test_a_wrong_value_is_named(name, value):
     with pytest.raises(SettingsError, match=f"DISTILL_{name}='{value}' is no"):
         Settings.from_env({f"DISTILL_{name}": value})

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from distill_operator.cache import Caches
 from distill_operator.cluster import Cluster
-from distill_operator.errors import ClusterError, NotFoundError
+from distill_operator.errors import ClusterError, NotFoundError, OperatorError
 from distill_operator.handlers import Lister, Sink, run_informer
 from distill_operator.health import serve
 from distill_operator.kinds import CORE_KINDS, DISTILLATION_JOB, SERVING_KINDS, Key, Kind
@@ -27,6 +27,11 @@ logger = logging.getLogger(__name__)
 STALLED_SECONDS = 120.0
 FIRST_RESYNC = 10.0
 PRIME_RETRY = 2.0
+STOP_SECONDS = 5.0
+
+
+class StoppedError(OperatorError):
+    """The process was asked to stop: ends all parts, and is no failure."""
 
 
 class Runtime:
@@ -52,12 +57,11 @@ class Runtime:
         async with serve(self.settings.metrics_host, port, exposition=self.metrics.exposition, **probes):
             parts = asyncio.create_task(self._parts())
             stopped = asyncio.create_task(self.stop.wait())
-            done, _ = await asyncio.wait({parts, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({parts, stopped}, return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
-            if parts in done:
-                await parts
-                return
-            parts.cancel()
+            if self.stop.is_set():
+                await asyncio.wait({parts}, timeout=STOP_SECONDS)  # kopf closes its connections
+                parts.cancel()
             with suppress(asyncio.CancelledError):
                 await parts
 
@@ -69,6 +73,12 @@ class Runtime:
         return f"no reconciliation has ended for {quiet:.0f} s" if quiet > STALLED_SECONDS else ""
 
     async def _parts(self) -> None:
+        try:
+            await self._run_parts()
+        except* StoppedError:
+            logger.info("stopped")
+
+    async def _run_parts(self) -> None:
         await self._prime()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch(CORE_KINDS), name="watch")
@@ -131,8 +141,9 @@ class Runtime:
             await running
         finally:
             running.cancel()
-        if not self.stop.is_set():
-            raise RuntimeError(f"the watch of {', '.join(kind.plural for kind in kinds)} ended")
+        if self.stop.is_set():
+            raise StoppedError("asked to stop")
+        raise RuntimeError(f"the watch of {', '.join(kind.plural for kind in kinds)} ended")
 
     async def _discover(self) -> None:
         """Watch KServe's kinds once they are there."""

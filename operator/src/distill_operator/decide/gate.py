@@ -36,7 +36,7 @@ def judge(gate: Gate, result: Result) -> Judgement:
             reasons.append("ValueTooSmall")
     judged = "the bound" if gate.confidence else "the estimate"
     message = f"{gate.metric.value}: {'; '.join(sentences)}; {judged} is judged, on {result.samples} samples"
-    return Judgement(not reasons, reasons[0] if reasons else "Passed", message)
+    return Judgement(not reasons, reasons[0] if reasons else "GatePassed", message)
 
 
 def _drop(gate: Gate, result: Result) -> float:

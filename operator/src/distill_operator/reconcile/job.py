@@ -122,7 +122,8 @@ async def _write_status(one: _Pass, verdict: Verdict) -> float | None:
     if wait is not None and wait > 0:
         return wait
     if wait == 0:
-        patch = changes_of(before.wire(), after.wire())
+        present = before.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+        patch = changes_of(present, after.wire())
         answer = await one.context.cluster.patch_status(DISTILLATION_JOB, one.raw, patch)
         one.context.caches[DISTILLATION_JOB].put(answer)
         one.memory.last_write = one.now
