@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
+import rollout_world as world
 
 from distill_api.naming import server_name
 from distill_api.status import RolloutPhase
-
-_spec = importlib.util.spec_from_file_location("rollout_world", Path(__file__).with_name("rollout_world.py"))
-world = importlib.util.module_from_spec(_spec)
-sys.modules["rollout_world"] = world
-_spec.loader.exec_module(world)
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kserve]
 
@@ -69,9 +61,9 @@ async def test_what_cannot_start_or_lost_its_job_goes_back_to_the_stable_one(kse
         service.train("digits", first)
         await service.until_canary("digits", "Promoted")
         with world.Load(kserve_cluster.gateway_url, service.host) as load:
-            service.train("digits-2", torn, progressDeadline="40s")
+            service.train("digits-2", torn, progressDeadline="90s")
             status = await service.until_canary("digits-2", "RolledBack")
-            assert "container kserve-container ended with exit code 65" in status.message
+            assert "container kserve-container ended with exit code 65: " in status.message
             assert status.weight == 0
             await service.until(lambda: service.versions() == [stable])
 

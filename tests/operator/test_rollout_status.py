@@ -177,6 +177,10 @@ def container(**state):
             "container kserve-container ended with exit code 65: weights are torn",
         ),
         (
+            container(state={"terminated": {"exitCode": 65, "message": '{"reason": "X", "message": "it is torn"}'}}),
+            "container kserve-container ended with exit code 65: it is torn",
+        ),
+        (
             container(state={"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}),
             "container kserve-container: ImagePullBackOff: no such image",
         ),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from pydantic import ValidationError
+
+from distill_api.contract import Outcome
 from distill_operator.kinds import Object
 
 LIMIT = 200
@@ -36,8 +39,16 @@ def _ended_text(container: str, ended: Object, limit: str) -> str:
     if ended.get("reason") == "OOMKilled":
         more = f", memory limit {limit}: raise serving.kserve.resources.memory" if limit else ""
         return f"container {container} was OOMKilled, exit code {code}{more}"
-    said = (ended.get("message") or "").strip().splitlines()
-    return f"container {container} ended with exit code {code}" + (f": {said[-1]}" if said else "")
+    said = _last_words(ended.get("message") or "")
+    return f"container {container} ended with exit code {code}" + (f": {said}" if said else "")
+
+
+def _last_words(message: str) -> str:
+    """The sentence of a termination message: our server writes the contract's Outcome, others write lines."""
+    try:
+        return Outcome.model_validate_json(message).message
+    except ValidationError:
+        return (message.strip().splitlines() or [""])[-1]
 
 
 def _waiting(pod: Object) -> str:
