@@ -92,7 +92,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     port = free_port()
     running = Server(start(folder, port, log), folder, port)
     try:
-        for _ in range(600):
+        for _ in range(1500):  # loading torch and the SDK is all processor: a busy machine takes long
             try:
                 if running.ask("/v2/health/ready")[0] == 200:
                     break
@@ -190,7 +190,7 @@ def test_a_torn_model_ends_with_a_sentence_in_the_termination_message(tmp_path: 
     weights.write_bytes(weights.read_bytes()[:-100])
     log, termination = tmp_path / "log", tmp_path / "termination"
     process = start(tmp_path, free_port(), log, DISTILL_TERMINATION_LOG=str(termination))
-    assert process.wait(120) == 65
+    assert process.wait(300) == 65
     outcome = json.loads(termination.read_text())
     assert outcome["message"] in log.read_text()
     assert "model.safetensors" in outcome["message"]
