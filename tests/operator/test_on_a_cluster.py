@@ -114,10 +114,17 @@ def children(jobs, name):
     return {kind: jobs.all(kind, selector) for kind in ("configmaps", "jobs", "pods")}
 
 
-def test_a_job_from_apply_to_a_judged_student(world):
+@pytest.fixture(scope="module")
+def good(world):
+    """A job that has succeeded."""
     jobs, _, _ = world
     jobs.apply(digits("good"))
     assert jobs.wait("good", "Succeeded", "Failed") == "Succeeded"
+    return jobs
+
+
+def test_a_job_from_apply_to_a_judged_student(good):
+    jobs = good
     status = jobs.get("dj", "good")["status"]
     conditions = {one["type"]: (one["status"], one["reason"]) for one in status["conditions"]}
     assert conditions == {
@@ -139,7 +146,7 @@ def test_a_job_from_apply_to_a_judged_student(world):
     assert {"ContractValid", "Trained", "GatePassed"} <= told
 
 
-def test_a_finished_job_stays_as_it_is_whatever_happens_to_its_children(world, cluster, tmp_path):
+def test_a_finished_job_stays_as_it_is_whatever_happens_to_its_children(world, good, cluster, tmp_path):
     jobs, _, operator = world
     before = jobs.get("dj", "good")
     writes = sum_of_writes(operator)
