@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 
+from distill_api.naming import SERVICE_LABEL
 from distill_operator.cache import Caches
 from distill_operator.cluster import Cluster
 from distill_operator.errors import (
@@ -52,6 +53,8 @@ from distill_operator.settings import Settings
 logger = logging.getLogger(__name__)
 
 CHANGES_PER_PASS = 8
+BY_ABSENCE = {"NothingLeft", "StableGone"}
+"""Decisions made from what is not there. A cache that is still being filled must not end a service."""
 AGAIN_SECONDS = 1.0
 """After a write whose result the caches do not show yet; the event that it causes usually comes first."""
 
@@ -99,11 +102,20 @@ class _Pass:
             decision = decide(service, self.now)
             if decision.action is None:
                 return decision.wait
+            if decision.reason in BY_ABSENCE and not await self.all_seen():
+                continue
             logger.info("%s: %s %s", self.key, decision.reason, decision.message)
             if not await self.carry_out(service, decision):
                 return AGAIN_SECONDS
             await self.tell(decision)
         return AGAIN_SECONDS
+
+    async def all_seen(self) -> bool:
+        """Whether the caches hold every version that the API server has: asked before anything is given up."""
+        selector = f"{SERVICE_LABEL}={self.key.name}"
+        items, _ = await self.cluster.list(INFERENCE_SERVICE, self.key.namespace, selector)
+        unseen = [item for item in items if self.caches[INFERENCE_SERVICE].put(item)]
+        return not unseen
 
     def observe(self) -> ObservedService:
         """What the caches know of the service."""

@@ -131,7 +131,10 @@ def canary_not_ready(service: ObservedService, state: State, now: datetime) -> D
     if state.losses + 1 >= MAX_LOSSES:
         return roll_back(service, state, f"it was Ready and lost it {MAX_LOSSES} times", now)
     action = _write(service, transitions.lose_ready(state, now), now)
-    return Decision("CanaryNotReady", action, message=facts.trouble(service, state.canary))
+    why = facts.trouble(service, state.canary) or "its pods do not answer"
+    message = f"{state.canary} is no longer Ready ({why}): its share goes back to {state.stable or 'nobody'}"
+    notices = _notices(service, state, "CanaryNotReady", message, warning=True)
+    return Decision("CanaryNotReady", action, message=message, notices=notices)
 
 
 def overdue(service: ObservedService, state: State, now: datetime) -> Decision | None:
@@ -273,9 +276,11 @@ def _supersede(
     return Decision("Superseded", _write(service, state, now), message=message, notices=notices)
 
 
-def _notices(service: ObservedService, state: State, reason: str, message: str) -> tuple[Notice, ...]:
+def _notices(
+    service: ObservedService, state: State, reason: str, message: str, *, warning: bool = False
+) -> tuple[Notice, ...]:
     owners = facts.owners(service, state, state.canary)
-    return tuple(Notice(owner.uid, owner.job, reason, message) for owner in owners)
+    return tuple(Notice(owner.uid, owner.job, reason, message, warning) for owner in owners)
 
 
 def not_ours(service: ObservedService) -> str:
