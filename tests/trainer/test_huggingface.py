@@ -8,6 +8,8 @@ import torch
 from transformers import ConvNextConfig, ConvNextForImageClassification, ViTConfig, ViTForImageClassification
 
 from distill_api.contract import ExitCode
+from distill_trainer.errors import ContractBroken
+from distill_trainer.models.preprocessing import Preprocessing
 from distill_trainer.student import load_student
 
 
@@ -86,12 +88,12 @@ def test_class_count_of_the_config(workspace, vit):
     assert (ended.code, ended.outcome.reason) == (ExitCode.CONTRACT_BROKEN, "ClassCountMismatch")
 
 
-def test_channels_that_cannot_fit(workspace, vit, convnext):
-    config = json.loads((convnext / "config.json").read_text())
-    (convnext / "config.json").write_text(json.dumps({**config, "num_channels": 4}))
-    ended = workspace.check(teacher=model(vit), student=model(convnext))
-    # one grey channel is repeated into any number, so four channels are fine for digits
-    assert ended.outcome.reason == "ContractValid"
+def test_grey_is_repeated_and_colour_is_never_dropped():
+    grey = Preprocessing.of({}, {"num_channels": 3}, (1, 8, 8), field="teacher")
+    assert torch.equal(grey.apply(torch.full((1, 1, 8, 8), 0.5)), torch.full((1, 3, 8, 8), 0.5))
+    with pytest.raises(ContractBroken, match="takes images of 1 channel") as refused:
+        Preprocessing.of({}, {"num_channels": 1}, (3, 8, 8), field="student")
+    assert refused.value.reason == "InputShapeMismatch"
 
 
 def test_a_pickle_is_refused(workspace, vit):

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from distill_api.training import LearningRateSchedule, Training
+from distill_api.training import LearningRateSchedule, Optimizer, Training
 from distill_trainer.order import batch_count, batches, epoch_batches
 from distill_trainer.schedule import learning_rate
+from distill_trainer.step import make_optimizer
 
 
 def rates(schedule, total=100, warmup=0.1):
@@ -44,3 +45,14 @@ def test_an_epoch_has_every_sample_once_in_an_order_of_its_own():
 def test_a_last_batch_of_one_joins_the_one_before(samples, size, lengths):
     assert [len(part) for part in batches(torch.arange(samples), size)] == lengths
     assert batch_count(samples, size) == len(lengths)
+
+
+@pytest.mark.parametrize("optimizer", Optimizer)
+def test_weight_decay_is_decoupled_from_the_gradient(optimizer):
+    weight = torch.nn.Linear(1, 1, bias=False)
+    weight.weight.data.fill_(2.0)
+    stepper = make_optimizer(weight, Training(optimizer=optimizer, learning_rate=0.1, weight_decay=0.5))
+    for step in (1, 2):  # the second step would show decay that went into the momentum
+        weight.weight.grad = torch.zeros(1, 1)
+        stepper.step()
+        assert weight.weight.item() == pytest.approx(2.0 * (1 - 0.1 * 0.5) ** step)

@@ -27,7 +27,7 @@ NO_GPU = "No GPU was requested."
 
 @dataclass(frozen=True)
 class Contract:
-    """What was checked and found to fit; `warnings` are sentences."""
+    """What was checked and found to fit; `warnings` and `notes` (what the data says) are sentences."""
 
     data: Description
     teacher: ModelSource
@@ -35,6 +35,7 @@ class Contract:
     teacher_parameters: int
     student_parameters: int
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -44,7 +45,7 @@ class Contract:
             f"({self.student_parameters:,}) fit {self.data.name}: {len(self.data.classes)} classes, "
             f"{self.data.sizes['train']:,} training samples of {_shape(self.data)}"
         )
-        return "; ".join([text, *self.warnings])
+        return "; ".join([text, *self.warnings, *self.notes])
 
 
 def check(config: TrainerConfig) -> Contract:
@@ -66,7 +67,7 @@ def check(config: TrainerConfig) -> Contract:
     check_writable(uris.resolve(config.output.uri, field="output.uri"), config.output.uri)
     sizes = [count_parameters(network) for network in networks]
     warnings = tuple(_warnings(config, data, *sizes))
-    return Contract(data, teacher, student, sizes[0], sizes[1], warnings)
+    return Contract(data, teacher, student, sizes[0], sizes[1], warnings, data.says)
 
 
 def _check_splits(data: Description) -> None:
@@ -142,7 +143,6 @@ def _warnings(config: TrainerConfig, data: Description, teacher: int, student: i
             f"training.batchSize {config.training.batch_size} is more than the {data.sizes['train']} training samples: "
             "each epoch is one step"
         )
-    yield from data.says
 
 
 def _shape(data: Description) -> str:

@@ -169,7 +169,7 @@ def _sentence(run: Finished, result: Result) -> str:
     return (
         f"student {run.contract.student.name} reaches {result.metric.value} {result.student.metric:.4f} on {result.samples} "
         f"test samples, teacher {run.contract.teacher.name} {result.teacher.metric:.4f}: {100 * result.retained:.1f} % "
-        f"of it with {result.compression:.1f}× fewer parameters{warnings}"
+        f"of it with 1/{result.compression:.1f} of the parameters{warnings}"
     )
 
 

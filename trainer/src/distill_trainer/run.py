@@ -45,6 +45,8 @@ def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal) -> Outc
     contract = check(config)
     for warning in contract.warnings:
         log.warning("%s", warning)
+    for note in contract.notes:
+        log.info("%s", note)
     device = seed_everything(config.training.seed)
     output = uris.resolve(config.output.uri, field="output.uri")
     data = kit_of(config.task).load(config.dataset, seed=config.training.seed)

@@ -15,14 +15,22 @@ Objective = Callable[[Tensor, Tensor, Tensor], LossParts]
 
 
 def make_optimizer(student: nn.Module, training: Training) -> torch.optim.Optimizer:
-    """AdamW with decoupled decay, or SGD with momentum 0.9, where decay is part of the gradient."""
-    if training.optimizer is Optimizer.SGD:
-        return torch.optim.SGD(
-            student.parameters(), lr=training.learning_rate, momentum=0.9, weight_decay=training.weight_decay
+    """AdamW, or SGD with momentum 0.9; weight decay is decoupled from the gradient in both (arXiv 1711.05101)."""
+    if training.optimizer is Optimizer.ADAMW:
+        return torch.optim.AdamW(
+            student.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
         )
-    return torch.optim.AdamW(
-        student.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
-    )
+    sgd = torch.optim.SGD(student.parameters(), lr=training.learning_rate, momentum=0.9)
+    sgd.register_step_pre_hook(lambda optimizer, _args, _kwargs: _shrink(optimizer, training.weight_decay))
+    return sgd
+
+
+@torch.no_grad()
+def _shrink(optimizer: torch.optim.Optimizer, decay: float) -> None:
+    """w ← (1 − rate · decay) · w, as AdamW does before its own step."""
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            weight.mul_(1 - group["lr"] * decay)
 
 
 def train_step(

@@ -31,16 +31,22 @@ def _header(page: Page) -> str:
     result, metric = page.result, metric_name(page.result.metric)
     drop = result.drop
     warnings = "".join(f"<li>{escape(text)}</li>" for text in page.contract.warnings)
+    notes = "".join(f"<p class='note'>{escape(text)}</p>" for text in page.contract.notes)
+    size = (
+        f"{result.compression:.1f}× fewer"
+        if result.compression >= 1
+        else f"{1 / result.compression:.1f}× more"
+    )
     return (
         f"<header><p class='kicker'>Distillation report · {escape(page.config.job.namespace)}/{escape(page.config.job.name)}</p>"
-        f"<h1>The student keeps {percent(result.retained)} of its teacher with {result.compression:.1f}× fewer parameters</h1>"
+        f"<h1>The student keeps {percent(result.retained)} of its teacher with {size} parameters</h1>"
         f"<p class='lead'>{escape(page.contract.student.name)} learnt from {escape(page.contract.teacher.name)} on "
         f"{escape(page.data.name)} ({len(page.data.classes)} classes, {thousands(len(page.data.train))} training samples). "
         f"On {thousands(result.samples)} test samples its {metric} is {percent(result.student.metric, 2)}, "
         f"{abs(100 * drop.value):.2f} points {'below' if drop.value >= 0 else 'above'} the teacher's "
         f"({percent(drop.confidence, 0)} interval of the drop: {100 * drop.low:.2f} to {100 * drop.high:.2f}). "
         f"Both predict the same class for {percent(result.agreement)} of them.</p>"
-        f"{f'<ul class=warnings>{warnings}</ul>' if warnings else ''}</header>"
+        f"{f'<ul class=warnings>{warnings}</ul>' if warnings else ''}{notes}</header>"
     )
 
 
