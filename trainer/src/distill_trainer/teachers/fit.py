@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from distill_trainer.loop import Parts, Trainer
 from distill_trainer.losses import Combined
 from distill_trainer.metrics import score
 from distill_trainer.progress import ProgressBoard
+from distill_trainer.snapshot import Snapshot
 from distill_trainer.stop import StopSignal
 from distill_trainer.teacher_outputs import TeacherOutputs
 
@@ -32,6 +32,21 @@ class LabelsAlone:
     def logits(self, ids: Sequence[str], images: Tensor) -> Tensor:
         """Zeros [B, classes]."""
         return images.new_zeros(len(ids), self._classes)
+
+
+class NoCheckpoints(CheckpointStore):
+    """Nothing is kept: a run of seconds begins anew, and its files would cost more than its steps."""
+
+    def __init__(self, dataset: str) -> None:
+        super().__init__(Path(), Identity("fit", dataset, "fit"))
+
+    def latest(self) -> None:
+        """There is none."""
+        return
+
+    def save(self, snapshot: Snapshot) -> Path:  # noqa: ARG002
+        """Not written."""
+        return self.folder
 
 
 def new_network(network: str, data: DataSet, *, seed: int) -> nn.Module:
@@ -65,9 +80,7 @@ def fit(
         teacher_metric=0.0,
         device=torch.device("cpu"),
     )
-    with tempfile.TemporaryDirectory(prefix="distill-fit-") as scratch:
-        checkpoints = CheckpointStore(Path(scratch), Identity("fit", data.digest, "fit"))
-        Trainer(parts, checkpoints, ProgressBoard(), stop or StopSignal()).run()
+    Trainer(parts, NoCheckpoints(data.digest), ProgressBoard(), stop or StopSignal()).run()
     return network
 
 
