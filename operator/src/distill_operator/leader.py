@@ -35,6 +35,7 @@ class Leader:
         self._cluster = cluster
         self._settings = settings
         self._seen: tuple[str, float] = ("", 0.0)
+        self.leads = False
 
     @property
     def _retry(self) -> float:
@@ -46,6 +47,7 @@ class Leader:
             if await self._try():
                 break
             await asyncio.sleep(self._retry)
+        self.leads = True
         logger.info("leading as %s", self._settings.pod_name)
 
     async def hold(self) -> None:

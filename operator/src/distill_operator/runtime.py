@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from contextlib import suppress
 
 from distill_operator.cache import Caches
 from distill_operator.cluster import Cluster
@@ -27,7 +26,6 @@ logger = logging.getLogger(__name__)
 STALLED_SECONDS = 120.0
 FIRST_RESYNC = 10.0
 PRIME_RETRY = 2.0
-STOP_SECONDS = 5.0
 
 
 class StoppedError(OperatorError):
@@ -47,6 +45,7 @@ class Runtime:
         self.lister = Lister(cluster, self.caches, settings)
         self.sink = Sink(self.caches, self.queue.add)
         self.stop = asyncio.Event()
+        self.leader = Leader(cluster, settings) if settings.leader_election else None
         self._waits_for = "the caches are being filled"
 
     async def run(self) -> None:
@@ -55,15 +54,14 @@ class Runtime:
         probes = {"healthy": self.stalled, "ready": lambda: self._waits_for}
         port = self.settings.metrics_port
         async with serve(self.settings.metrics_host, port, exposition=self.metrics.exposition, **probes):
-            parts = asyncio.create_task(self._parts())
-            stopped = asyncio.create_task(self.stop.wait())
-            await asyncio.wait({parts, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            stopped.cancel()
-            if self.stop.is_set():
-                await asyncio.wait({parts}, timeout=STOP_SECONDS)  # kopf closes its connections
-                parts.cancel()
-            with suppress(asyncio.CancelledError):
-                await parts
+            try:
+                await self._parts()
+            except* StoppedError:
+                logger.info("stopped")
+            finally:
+                # Last, since kopf cancels every task that is younger than itself when it ends.
+                if self.leader is not None and self.leader.leads:
+                    await self.leader.release()
 
     def stalled(self) -> str:
         """What is wrong where keys wait and no worker gets on; kopf's watches end the process by themselves."""
@@ -73,27 +71,21 @@ class Runtime:
         return f"no reconciliation has ended for {quiet:.0f} s" if quiet > STALLED_SECONDS else ""
 
     async def _parts(self) -> None:
-        try:
-            await self._run_parts()
-        except* StoppedError:
-            logger.info("stopped")
-
-    async def _run_parts(self) -> None:
-        await self._prime()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._until_stopped(), name="stop")
+            await self._prime()
             group.create_task(self._watch(CORE_KINDS), name="watch")
             group.create_task(self._discover(), name="discover")
             group.create_task(self._resync(), name="resync")
-            leader = Leader(self.cluster, self.settings) if self.settings.leader_election else None
-            if leader is not None:
+            if self.leader is not None:
                 self._waits_for = ""  # a follower is ready to take over
-                await leader.acquire()
-                group.create_task(leader.hold(), name="lease")
-            try:
-                await self._lead(group)
-            finally:
-                if leader is not None:
-                    await asyncio.shield(leader.release())
+                await self.leader.acquire()
+                group.create_task(self.leader.hold(), name="lease")
+            await self._lead(group)
+
+    async def _until_stopped(self) -> None:
+        await self.stop.wait()
+        raise StoppedError("asked to stop")
 
     async def _lead(self, group: asyncio.TaskGroup) -> None:
         self.metrics.leader.set(1)
@@ -141,9 +133,8 @@ class Runtime:
             await running
         finally:
             running.cancel()
-        if self.stop.is_set():
-            raise StoppedError("asked to stop")
-        raise RuntimeError(f"the watch of {', '.join(kind.plural for kind in kinds)} ended")
+        if not self.stop.is_set():
+            raise RuntimeError(f"the watch of {', '.join(kind.plural for kind in kinds)} ended")
 
     async def _discover(self) -> None:
         """Watch KServe's kinds once they are there."""
