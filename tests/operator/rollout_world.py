@@ -221,10 +221,10 @@ class World:
             "patch", "-n", self.namespace, f"dj/{name}", "--subresource=status", "--type=merge", "-p", patch
         )
 
-    async def drive(self):
-        """One look and one pass."""
+    async def drive(self, kinds=KINDS):
+        """One look, at these kinds, and one pass."""
         lister = Lister(self.cluster, self.caches, self.settings)
-        await lister.list(KINDS)
+        await lister.list(kinds)
         key = service_key(self.namespace, SERVICE)
         await reconcile_service(key, self.caches, self.cluster, self.settings, datetime.now(UTC))
         route = self.route()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import rollout_world as world
+import yaml
 
 from distill_api.naming import server_name
 from distill_api.status import RolloutPhase
+from distill_operator.kinds import DISTILLATION_JOB, HTTP_ROUTE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kserve]
 
@@ -80,9 +82,47 @@ async def test_what_cannot_start_or_lost_its_job_goes_back_to_the_stable_one(kse
             service.restart()
             await service.until(lambda: service.versions() == [stable])
             assert service.splits[-1] == {f"{stable}-predictor": 100}
+
+            # The service outlives its job, also for an operator that has not seen everything yet.
+            kserve_cluster.kubectl("delete", "-n", namespace, "dj/digits")
+            service.restart()
+            await service.drive((DISTILLATION_JOB, HTTP_ROUTE))
+            assert service.splits[-1] == {f"{stable}-predictor": 100}
             end = len(load.answers)
             await service.until(lambda: len(load.answers) > end + 20)
         assert load.non_200() == []
         assert torn not in load.counted()
         assert set(load.counted(begin=load.answers[-20][0])) == {first}
         assert_whole(service.splits)
+
+
+async def test_what_somebody_else_made_is_left_alone(kserve_cluster, namespace):
+    world.prepare(kserve_cluster, namespace)
+    foreign = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "digits"},
+        "spec": {"hostnames": ["theirs.example.com"]},
+    }
+    digest = "sha256:" + "0" * 64
+    taken = {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {
+            "name": server_name("digits", digest),
+            "annotations": {"serving.kserve.io/stop": "true"},
+        },
+        "spec": {"predictor": {"model": {"modelFormat": {"name": "distilled-student"}}}},
+    }
+    objects = yaml.safe_dump_all([foreign, taken])
+    kserve_cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=objects)
+    async with world.World(kserve_cluster, namespace) as service:
+        service.train("digits", digest)
+        await service.drive()
+        assert service.status("digits").message.startswith('HTTPRoute "digits" exists and was not made by')
+        assert service.route()["spec"]["hostnames"] == ["theirs.example.com"]
+
+        kserve_cluster.kubectl("delete", "-n", namespace, "httproute/digits")
+        status = await service.until_canary("digits", "RolledBack", seconds=60)
+        assert f'InferenceService "{server_name("digits", digest)}" exists' in status.message
+        assert service.versions() == [server_name("digits", digest)]
