@@ -30,13 +30,13 @@ def test_macro_f1_of_a_class_that_is_only_predicted():
 def test_intervals_are_those_of_drawing_samples(metric):
     found = compare(metric, student=STUDENT, teacher=TEACHER, labels=LABELS, confidence=0.9, seed=1)
     drawn = []
-    for _ in range(2000):
+    for _ in range(500):
         rows = RNG.integers(0, 400, 400)
         pair = [score(metric, predicted[rows], LABELS[rows]) for predicted in (STUDENT, TEACHER)]
         drawn.append((*pair, pair[1] - pair[0]))
     low, high = np.quantile(np.array(drawn), [0.05, 0.95], axis=0)
     for at, interval in enumerate((found.student, found.teacher, found.drop)):
-        assert (interval.low, interval.high) == pytest.approx((low[at], high[at]), abs=0.008)
+        assert (interval.low, interval.high) == pytest.approx((low[at], high[at]), abs=0.012)
         assert interval.low <= interval.value <= interval.high
 
 

@@ -78,12 +78,14 @@ def test_sigterm_saves_and_ends_as_disrupted(workspace):
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     ) as process:
+        said = []
         for line in process.stderr:
+            said.append(line)
             if "epoch 1/" in line:
                 process.send_signal(signal.SIGTERM)
                 break
-        rest = process.stderr.read()
-    assert process.returncode == ExitCode.DISRUPTED
+        rest = "".join(said) + process.stderr.read()
+    assert process.returncode == ExitCode.DISRUPTED, rest
     step = int(re.search(r"stopped by a signal at step (\d+)", rest)[1])
     newest = checkpoints(workspace)[-1]
     assert newest.name.startswith(f"step-{step:09d}-")
