@@ -558,3 +558,10 @@ def test_every_reason_is_in_a_row():
     shown = {row[3][2] for row in ROWS}
     said = {said.reason for row in ROWS for said in decide(row[1]).said}
     assert set(Reason) <= shown | said
+
+
+@pytest.mark.parametrize("observed", [row[1] for row in ROWS if row[1].observed.status.phase != "Succeeded"])
+def test_whichever_process_speaks_first_says_what_it_stands_on(observed):
+    said = {one.type: one.status for one in decide(observed).said}
+    assert "Accepted" in said
+    assert observed.training is None or said["ContractValid"] == "True"

@@ -7,13 +7,24 @@ add a row to tests/operator/test_decide.py, which is a table of the same shape.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from distill_operator.decide.acceptance import being_deleted, expired, finished, leftovers, refused
+from distill_api.status import ConditionType
+from distill_operator.decide.acceptance import (
+    FINAL,
+    accepted,
+    being_deleted,
+    expired,
+    finished,
+    leftovers,
+    refused,
+)
 from distill_operator.decide.checking import (
     check_failed,
     check_overdue,
     check_passed,
     check_runs,
+    contract_valid,
     held_back,
     unchecked,
 )
@@ -58,23 +69,28 @@ def decide(case: Case) -> Verdict:
     for check in CHECKS:
         verdict = check(case)
         if verdict is not None:
-            return _with_cleanup(case, verdict)
+            return _completed(case, verdict)
     raise AssertionError("check_passed is the last check and speaks whenever there is no training Job")
 
 
-def _with_cleanup(case: Case, verdict: Verdict) -> Verdict:
-    """A job that fails now must hold no GPU afterwards."""
-    fails = any(said.type == "Failed" and said.status == "True" for said in verdict.said)
-    if not fails or verdict.cleanup:
+def _completed(case: Case, verdict: Verdict) -> Verdict:
+    """What goes without saying in each check: what it stands on, and that a job that fails holds no GPU afterwards.
+
+    Said every time, since the process that should have said it first may have died before it did.
+    """
+    if verdict.silent or case.observed.status.phase in FINAL:
         return verdict
-    return Verdict(
-        said=verdict.said,
-        actions=verdict.actions,
-        cleanup=leftovers(case),
-        progress=verdict.progress,
-        result=verdict.result,
-        lineage=verdict.lineage,
-    )
+    already = {said.type for said in verdict.said}
+    said = (*(one for one in _standing(case) if one.type not in already), *verdict.said)
+    fails = any(one.type is ConditionType.FAILED and one.status == "True" for one in said)
+    cleanup = leftovers(case) if fails and not verdict.cleanup else verdict.cleanup
+    return replace(verdict, said=said, cleanup=cleanup)
+
+
+def _standing(case: Case) -> tuple[Said, ...]:
+    if case.training is None:
+        return (accepted(),)
+    return (accepted(), contract_valid(case))
 
 
 __all__ = ["CHECKS", "Case", "Said", "Verdict", "decide"]

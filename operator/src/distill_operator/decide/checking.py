@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from distill_api.status import ConditionType
-from distill_operator.decide.acceptance import accepted
 from distill_operator.decide.pending import waiting
 from distill_operator.decide.reasons import Reason
 from distill_operator.observe import Child
@@ -30,14 +29,14 @@ def held_back(case: Case) -> Verdict | None:
     if case.training is not None or not case.spec.suspend:
         return None
     message = "spec.suspend is true; set it to false to start"
-    return Verdict(said=(accepted(), no(ConditionType.RUNNING, Reason.SUSPENDED, message)))
+    return Verdict(said=(no(ConditionType.RUNNING, Reason.SUSPENDED, message),))
 
 
 def unchecked(case: Case) -> Verdict | None:
     """No check has been made yet."""
     if case.training is not None or case.observed.check is not None or _passed_before(case):
         return None
-    return Verdict(said=(accepted(), _checking()), actions=(CreateConfig(), CreateCheck()))
+    return Verdict(said=(_checking(),), actions=(CreateConfig(), CreateCheck()))
 
 
 def check_failed(case: Case) -> Verdict | None:
@@ -74,7 +73,7 @@ def check_runs(case: Case) -> Verdict | None:
     check = case.observed.check
     if case.training is not None or check is None or check.complete or _passed_before(case):
         return None
-    said = (accepted(), _checking())
+    said = (_checking(),)
     pod = check.running_pod
     if pod is None or pod.started is None:
         return _waits(case, check, said)
@@ -92,7 +91,7 @@ def check_passed(case: Case) -> Verdict | None:
     known = check is not None and case.plan is not None and check.config_name == case.plan.config_name
     config: tuple[Action, ...] = () if known else (CreateConfig(),)
     starting = no(ConditionType.RUNNING, Reason.STARTING, "The training pod starts")
-    return Verdict(said=(accepted(), contract_valid(case), starting), actions=(*config, CreateTraining(left)))
+    return Verdict(said=(contract_valid(case), starting), actions=(*config, CreateTraining(left)))
 
 
 def contract_valid(case: Case) -> Said:

@@ -6,8 +6,6 @@ from datetime import timedelta
 
 from distill_api.contract import Outcome
 from distill_api.status import ConditionType, Result
-from distill_operator.decide.acceptance import accepted
-from distill_operator.decide.checking import contract_valid
 from distill_operator.decide.delivery import delivery
 from distill_operator.decide.gate import judge
 from distill_operator.decide.reasons import Reason
@@ -28,8 +26,6 @@ def trained(case: Case) -> Verdict | None:
     if pod is None and case.now < ended + RESULT_WAIT:
         return Verdict(silent=True, requeue=1.0)
     said = (
-        accepted(),
-        contract_valid(case),
         no(ConditionType.RUNNING, Reason.ENDED, "The training has ended"),
         _trained(outcome),
     )

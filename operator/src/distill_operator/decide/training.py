@@ -7,8 +7,6 @@ from datetime import timedelta
 from distill_api.base import seconds
 from distill_api.contract import ExitCode
 from distill_api.status import ConditionType
-from distill_operator.decide.acceptance import accepted
-from distill_operator.decide.checking import contract_valid
 from distill_operator.decide.pending import waiting
 from distill_operator.decide.reasons import Reason
 from distill_operator.observe import Child, PodView
@@ -82,7 +80,7 @@ def to_suspend(case: Case) -> Verdict | None:
     actions = () if training.suspended else (SetSuspend(training.name, suspend=True),)
     message = "spec.suspend is true; set it to false to go on from the last checkpoint"
     return Verdict(
-        said=(accepted(), contract_valid(case), no(ConditionType.RUNNING, Reason.SUSPENDED, message)),
+        said=(no(ConditionType.RUNNING, Reason.SUSPENDED, message),),
         actions=actions,
     )
 
@@ -93,9 +91,7 @@ def to_resume(case: Case) -> Verdict | None:
     if training is None or training.ended or not training.suspended:
         return None
     starting = no(ConditionType.RUNNING, Reason.STARTING, "The training pod starts")
-    return Verdict(
-        said=(accepted(), contract_valid(case), starting), actions=(SetSuspend(training.name, suspend=False),)
-    )
+    return Verdict(said=(starting,), actions=(SetSuspend(training.name, suspend=False),))
 
 
 def training_runs(case: Case) -> Verdict | None:
@@ -105,7 +101,7 @@ def training_runs(case: Case) -> Verdict | None:
     if pod is None:
         return None
     return Verdict(
-        said=(accepted(), contract_valid(case), _running(case, pod)),
+        said=(_running(case, pod),),
         progress=case.observed.progress,
         requeue=_active_seconds_left(case),
     )
@@ -118,7 +114,7 @@ def training_waits(case: Case) -> Verdict | None:
         return None
     if _just_ended(training):
         return Verdict(silent=True)
-    return waiting(case, training, (accepted(), contract_valid(case)))
+    return waiting(case, training, ())
 
 
 def failed(reason: str, message: str) -> Verdict:
