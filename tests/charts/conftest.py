@@ -89,10 +89,8 @@ def established(cluster):
 @pytest.fixture(scope="session")
 def third_party_crds():
     """Folder with the CustomResourceDefinitions of KServe and the Prometheus Operator."""
-    folder = Path(os.environ.get("DISTILL_THIRD_PARTY_CRDS", ROOT.parent / "shared" / "thirdparty-crds"))
-    if not folder.is_dir():
-        pytest.skip(
-            f"{folder} is not there: set DISTILL_THIRD_PARTY_CRDS to a folder with the CRDs of KServe and the "
-            "Prometheus Operator"
-        )
+    named = os.environ.get("DISTILL_THIRD_PARTY_CRDS")
+    folder = Path(named) if named else None
+    if folder is None or not folder.is_dir():
+        pytest.skip("set DISTILL_THIRD_PARTY_CRDS to a folder with the CRDs of KServe and the Prometheus Operator")
     return folder
