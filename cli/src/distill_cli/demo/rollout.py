@@ -55,7 +55,9 @@ def follow_rollout(
             raise DemoError(
                 f"the canary of {service} was not promoted in {seconds:.0f} s: kubectl describe dj {name} -n {namespace}"
             )
-    story.console.print("[green]✓[/green] the canary was promoted under load; requests counted by the version that answered:")
+    story.console.print(
+        "[green]✓[/green] the canary was promoted under load; requests counted by the version that answered:"
+    )
     story.console.print(requests_table(phases, traffic.errors))
 
 
