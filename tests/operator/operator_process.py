@@ -12,9 +12,14 @@ import sys
 import time
 from pathlib import Path
 
+from kubernetes import client, config
+
+from distill_api import GROUP, PLURAL, VERSION
 from distill_local import layout
 from distill_local.lifecycle import supervisor_processes
 
+WRITES = {"create", "apply", "patch", "update", "delete"}
+FINAL = {"Succeeded", "Failed"}
 PORTS = itertools.count(19700)
 FAST = {
     "DISTILL_RESYNC": "5",
@@ -26,9 +31,9 @@ FAST = {
 
 
 class Operator:
-    """One process. `crash_after` ends it hard after so many writes to the API server."""
+    """One process. `crash_after` ends it hard after so many writes to the API server; `settings` are its environment."""
 
-    def __init__(self, cluster, folder: Path, namespaces, *, crash_after: int = 0):
+    def __init__(self, cluster, folder: Path, namespaces, *, crash_after: int = 0, **settings: str):
         self.port = next(PORTS)
         self.log = folder / f"operator-{self.port}.log"
         self._prefix = inside(cluster)
@@ -41,6 +46,7 @@ class Operator:
                 "DISTILL_METRICS_PORT": str(self.port),
                 "DISTILL_CRASH_AFTER_WRITE": str(crash_after),
             }
+            | settings
         )
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -67,6 +73,10 @@ class Operator:
             key = (found["verb"], found["resource"])
             counts[key] = counts.get(key, 0) + int(float(value))
         return counts
+
+    def writes(self) -> int:
+        """Writes so far."""
+        return sum(count for (verb, _), count in self.requests().items() if verb in WRITES)
 
     def kill(self) -> None:
         """SIGKILL: nothing is said, nothing is closed."""
@@ -103,6 +113,8 @@ class Jobs:
     def __init__(self, cluster, namespace: str):
         self.cluster = cluster
         self.namespace = namespace
+        # For what is asked again and again: a kubectl for each look would be most of the machine's work.
+        self.api = client.CustomObjectsApi(config.new_client_from_config(str(cluster.kubeconfig)))
 
     def kubectl(self, *arguments, **options) -> str:
         return self.cluster.kubectl("-n", self.namespace, *arguments, **options)
@@ -116,23 +128,36 @@ class Jobs:
     def all(self, kind: str, selector: str = ""):
         return json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json"))["items"]
 
+    def job(self, name: str):
+        """The DistillationJob."""
+        return self.api.get_namespaced_custom_object(GROUP, VERSION, self.namespace, PLURAL, name)
+
     def phase(self, name: str) -> str:
-        return self.get("dj", name).get("status", {}).get("phase", "")
+        return self.job(name).get("status", {}).get("phase", "")
 
     def conditions(self, name: str):
-        return {one["type"]: one for one in self.get("dj", name)["status"]["conditions"]}
+        return {one["type"]: one for one in self.job(name)["status"]["conditions"]}
 
     def wait(self, name: str, *phases: str, seconds: float = 240) -> str:
         """Wait until the job is in one of `phases`; the phase."""
-        return until(lambda: (phase := self.phase(name)) in phases and phase, f"{name} in {phases}", seconds)
+
+        def reached():
+            phase = self.phase(name)
+            if phase in FINAL and phase not in phases:
+                raise AssertionError(
+                    f"{name} is {phase}, not {phases}: {self.job(name)['status']['message']}"
+                )
+            return phase in phases and phase
+
+        return until(reached, f"{name} in {phases}", seconds)
 
 
-def until(true, what: str, seconds: float = 120):
+def until(true, what: str, seconds: float = 120, pause: float = 0.25):
     """Look until `true()` is; what it returned. The time is a bound on a hang, not a measurement."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = true()
         if found:
             return found
-        time.sleep(0.25)
+        time.sleep(pause)
     raise AssertionError(f"not within {seconds:g} s: {what}")

@@ -63,7 +63,7 @@ async def test_what_cannot_start_or_lost_its_job_goes_back_to_the_stable_one(kse
         service.train("digits", first)
         await service.until_canary("digits", "Promoted")
         with world.Load(kserve_cluster.gateway_url, service.host) as load:
-            service.train("digits-2", torn, progressDeadline="90s")
+            service.train("digits-2", torn, progressDeadline="30s")
             status = await service.until_canary("digits-2", "RolledBack")
             assert "container kserve-container ended with exit code 65: " in status.message
             assert status.weight == 0
