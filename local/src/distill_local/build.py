@@ -141,10 +141,19 @@ def _read_progress(folder: Path) -> tuple[int, int]:
 
 
 def _build_into(folder: Path, program: Program, report: Report) -> None:
-    started = time.monotonic()
     draft = _beside(folder, "draft")
-    shutil.rmtree(draft, ignore_errors=True)
+    shutil.rmtree(draft, ignore_errors=True)  # of a build that was killed
     draft.mkdir()
+    try:
+        _build(draft, folder, program, report)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        _beside(folder, "progress").unlink(missing_ok=True)
+
+
+def _build(draft: Path, folder: Path, program: Program, report: Report) -> None:
+    started = time.monotonic()
 
     def progressed(packages: int, total: int) -> None:
         _beside(folder, "progress").write_text(f"{packages} {total}", encoding="utf-8")
@@ -155,29 +164,24 @@ def _build_into(folder: Path, program: Program, report: Report) -> None:
     environment = go_environment()
     module = _MODULES / program.name
     total = _count_packages(go, environment, module, program)
-    arguments = [
+    output = str(draft / program.name)
+    command = [
+        str(go),
         "build",
         "-v",
         "-trimpath",
         "-ldflags",
         program.ldflags,
         "-o",
-        str(draft / program.name),
+        output,
         program.package,
     ]
-    _run_build(
-        [str(go), *arguments],
-        environment,
-        module,
-        _beside(folder, "log"),
-        lambda done: progressed(done, total),
-    )
+    log = _beside(folder, "log")
+    _run_build(command, environment, module, log, lambda done: progressed(done, total))
     for link in program.links:
         (draft / link).symlink_to(program.name)
     if program.store_objects is not None:
         program.store_objects(go, environment, draft / OBJECTS)
-    draft.rename(folder)
-    _beside(folder, "progress").unlink(missing_ok=True)
 
 
 def _count_packages(go: Path, environment: dict[str, str], module: Path, program: Program) -> int:
