@@ -318,3 +318,21 @@ def test_unrelated_embeddings_are_at_the_chance_level():
     found = contrastive(zero, zero, torch.zeros(6, 3, dtype=torch.float64), temperature=0.07, samples=50)
     h = 1 / (1 + 6 / 50)  # e⁰ / (e⁰ + N/M)
     assert found.item() == pytest.approx(-math.log(h) - 6 * math.log(1 - h), rel=1e-12)
+
+
+def test_both_directions_without_the_samples_own_entry():
+    term, rows = contrast(samples=3, negatives=3, temperature=0.5), [2, 0]
+    student, teacher = torch.randn(2, 4), torch.randn(2, 5)
+    torch.manual_seed(1)
+    drawn = torch.randint(3, (3,)).tolist()
+    assert set(drawn) & set(rows)
+    g_s = F.normalize(term.student_projection(student), dim=-1)
+    g_t = F.normalize(term.teacher_projection(teacher), dim=-1)
+    total = 0.0
+    for anchors, positives, bank in ((g_s, g_t, term.teacher_bank), (g_t, g_s, term.student_bank)):
+        for row, anchor, positive in zip(rows, anchors, positives, strict=True):
+            others = bank.entries[[index for index in drawn if index != row]].clone()
+            total += contrastive(anchor[None], positive[None], others, temperature=0.5, samples=3).item() / 2
+    torch.manual_seed(1)
+    found = term.compare(Outputs(student), Outputs(teacher), Targets(torch.zeros(2), rows=torch.tensor(rows)))
+    assert found.item() == pytest.approx(total, rel=1e-5)
