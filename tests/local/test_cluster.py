@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from distill_local.cluster import up
 from distill_local.config import ClusterConfig, ClusterStatus
 from distill_local.errors import LocalClusterError
+from distill_local.files import locked
 from distill_local.handle import Cluster
 from distill_local.layout import ClusterPaths
 from distill_local.lifecycle import cluster_names, down, is_running, supervisor_processes
@@ -102,19 +104,37 @@ def test_two_side_by_side_and_down_leaves_nothing(own_cluster: Cluster):
     assert all(is_gone(process) for process in processes)
     assert port_is_free(other.config.api_port)
     assert not other.paths.root.exists()
+    assert not other.paths.lock.exists()
     assert own_cluster.kubectl("get", "--raw", "/readyz") == "ok"
 
 
-def start_in_another_process(name: str, *, leash: bool) -> subprocess.Popen[str]:
-    """Call `up` in a process of its own and return it as soon as the cluster has begun to start."""
+def has_begun(paths: ClusterPaths) -> bool:
+    return bool((ClusterStatus.read(paths.status) or ClusterStatus()).steps)
+
+
+def start_in_another_process(name: str, *, leash: bool, until=has_begun) -> subprocess.Popen[str]:
+    """Call `up` in a process of its own and return it as soon as `until`; Ctrl-C reaches it even if it does not reach us."""
     paths = ClusterPaths.of(name)
-    code = f"from distill_local.cluster import up; up({name!r}, node=False, leash={leash})"
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"from distill_local.cluster import up; up({name!r}, node=False, leash={leash})"
+    )
     starting = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
-    wait_until(lambda: (ClusterStatus.read(paths.status) or ClusterStatus()).steps)
+    wait_until(lambda: until(paths))
     return starting
 
 
-def test_interrupted_up_stops_and_up_goes_on_even_if_its_port_was_taken_meanwhile():
+@pytest.fixture
+def taken_down():
+    """Names of clusters that have no leash, taken down whatever the test comes to."""
+    names: list[str] = []
+    yield names
+    for name in names:
+        down(name)
+
+
+def test_interrupted_up_stops_and_up_goes_on_even_if_its_port_was_taken_meanwhile(taken_down):
+    taken_down.append("interrupted")
     paths = ClusterPaths.of("interrupted")
     starting = start_in_another_process("interrupted", leash=False)
     starting.send_signal(signal.SIGINT)
@@ -129,6 +149,54 @@ def test_interrupted_up_stops_and_up_goes_on_even_if_its_port_was_taken_meanwhil
     ):
         assert cluster.config.api_port != before.api_port
         assert cluster.kubectl("get", "--raw", "/readyz") == "ok"
+
+
+def test_killed_at_any_point_up_goes_on(taken_down):
+    taken_down.append("killed")
+    for until in (
+        lambda paths: paths.lock.exists(),
+        lambda paths: paths.config.exists(),
+        lambda paths: paths.images.exists(),
+        is_running,
+        has_begun,
+    ):
+        starting = start_in_another_process("killed", leash=False, until=until)
+        starting.kill()
+        starting.communicate()
+    cluster = up("killed", node=False, leash=True)
+    assert cluster.kubectl("get", "--raw", "/readyz") == "ok"
+    assert len(supervisor_processes(cluster.paths)) == 2  # unshare, and one supervisor inside
+
+
+def test_down_while_up_ends_both(taken_down):
+    taken_down.append("unwanted")
+    paths = ClusterPaths.of("unwanted")
+    starting = start_in_another_process("unwanted", leash=False)
+    assert down("unwanted")
+    _, said = starting.communicate(timeout=60)
+    assert "was it told to, by `distill down`?" in said
+    assert not is_running(paths)
+    assert not paths.root.exists()
+    assert not paths.lock.exists()
+
+
+def test_a_lock_that_was_removed_meanwhile_is_taken_anew(tmp_path):
+    path, order, waiting = tmp_path / "lock", [], threading.Event()
+
+    def second():
+        waiting.set()
+        with locked(path):
+            order.append("second")
+            assert path.exists()
+
+    with locked(path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        waiting.wait()
+        order.append("first")
+        path.unlink()
+    thread.join()
+    assert order == ["first", "second"]
 
 
 def test_ends_with_the_process_that_held_its_leash():

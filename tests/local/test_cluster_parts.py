@@ -22,7 +22,9 @@ def program(tmp_path, monkeypatch):
     (module / "main.go").write_text('package main\n\nfunc main() { println("hello") }\n', encoding="utf-8")
     monkeypatch.setattr(build, "_MODULES", tmp_path / "local")
     # Go's own cache stays where it is, or the standard library would be compiled for each test.
-    compiled = subprocess.run(["go", "env", "GOCACHE"], capture_output=True, text=True, check=True).stdout.strip()
+    compiled = subprocess.run(
+        ["go", "env", "GOCACHE"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     monkeypatch.setenv("GOCACHE", compiled)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return build.Program("hello", ".", "-s -w", ("greet",))

@@ -252,6 +252,22 @@ def test_probes(pods):
     assert unready["containerStatuses"][0]["started"]
 
 
+def test_a_probe_that_fails_again_and_again_is_one_event(pods):
+    address = pods.until("never-ready", lambda s: s["phase"] == "Running")["podIP"]
+    chosen = "--field-selector=involvedObject.name=never-ready,reason=Unhealthy"
+
+    def events():
+        return json.loads(pods.kubectl("get", "events", chosen, "-o", "json"))["items"]
+
+    end = time.monotonic() + 60
+    while not (found := events()) or found[0]["count"] < 3:
+        assert time.monotonic() < end, f"not counted: {found}"
+        time.sleep(0.5)
+    assert len(found) == 1
+    assert found[0]["message"] == f"Readiness probe failed: dial tcp {address}:9: connect: connection refused"
+    assert found[0]["firstTimestamp"] < found[0]["lastTimestamp"]
+
+
 def test_each_pod_has_an_address_of_its_own(pods):
     """Both servers bind port 8080 of every address, and a third pod reaches them."""
     first = pods.until("probed", lambda s: condition(s, "Ready") == "True")["podIP"]
@@ -334,6 +350,19 @@ def test_an_image_that_cannot_be_had(pods):
     if PROCESS_NODE:
         assert "example.com/no/such:1" in waiting(status)["message"]
         assert "distillation/trainer" in waiting(status)["message"]
+
+
+@only_process_node
+def test_no_pod_sees_the_folder_of_any_cluster(pods, cluster):
+    key, home = cluster.paths.pki / "admin.key", cluster.paths.root.parent
+    assert key.stat().st_size > 0
+    assert cluster.kubeconfig.stat().st_size > 0
+    script = f"cat {key}; cat {cluster.kubeconfig}; ls -A {home}; umount {home}; ls -A {home}"
+    pods.create(pod("curious", container(script)))
+    pods.ended("curious")
+    said = pods.logs("curious").splitlines()
+    assert len(said) == 3
+    assert all(line.startswith(("cat: ", "umount: ")) for line in said)
 
 
 @only_process_node

@@ -4,10 +4,14 @@ import base64
 from decimal import Decimal
 
 import pytest
+import yaml
 
+from distill_local.cluster import image_commands
 from distill_local.node.env import ConfigError, Surroundings, environment, references
 from distill_local.node.expand import expand
 from distill_local.node.fields import field_value, resource_value
+from distill_local.node.images import read_images
+from distill_local.node.launch import security
 from distill_local.node.payload import MissingError, Scope, volume_files
 from distill_local.node.quantity import divided, parse_quantity
 
@@ -176,3 +180,22 @@ def test_secrets_are_bytes():
         "k": "ü".encode(),
         "b": b"\0",
     }
+
+
+@pytest.mark.parametrize(
+    ("context", "expected"),
+    [
+        ({}, (65532, 65532)),
+        ({"runAsNonRoot": True}, (65532, 65532)),
+        ({"runAsUser": 1000, "runAsNonRoot": True}, (1000, 0)),
+        ({"runAsGroup": 7}, (65532, 7)),
+    ],
+)
+def test_an_image_has_its_own_user_as_the_dockerfile_says(context, expected, tmp_path):
+    table = tmp_path / "images.yaml"
+    table.write_text(yaml.safe_dump(image_commands("/venv/bin/python")), encoding="utf-8")
+    image = read_images(table).find("distillation/trainer:0.1.0")
+    allowed = security(
+        {"metadata": {"name": "p"}, "spec": {"securityContext": context}}, {"name": "c"}, image
+    )
+    assert (allowed.user, allowed.group) == expected

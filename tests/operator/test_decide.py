@@ -521,6 +521,34 @@ def test_time_to_live_is_kept_to_the_second(ttl, actions, requeue):
     assert (verdict.actions, verdict.requeue) == (actions, requeue)
 
 
+@pytest.mark.parametrize(
+    ("told", "live", "installed", "actions"),
+    [
+        (None, None, True, ()),  # the rollout has not begun
+        ("Holding", "Holding", True, ()),  # in mid-canary: without its job it would be rolled back
+        ("Promoting", "Promoting", True, ()),
+        ("Holding", "Promoted", True, ()),  # promoted, and the status does not say so yet
+        ("Promoted", "Promoted", True, (DeleteSelf(),)),
+        ("RolledBack", "RolledBack", True, (DeleteSelf(),)),
+        ("Superseded", "Superseded", True, (DeleteSelf(),)),
+        (None, None, False, (DeleteSelf(),)),  # without KServe nothing is in the middle of anything
+    ],
+)
+def test_a_job_whose_time_is_over_outlives_its_rollout(told, live, installed, actions):
+    status = SUCCEEDED.model_copy(update={"serving": told and ServingStatus(phase=RolloutPhase(told))})
+    verdict = decide(
+        case(
+            SERVING | {"policy": {"ttlAfterFinished": "4s"}},
+            status=status,
+            serving_installed=installed,
+            serving=live and ServingStatus(phase=RolloutPhase(live)),
+        )
+    )
+    assert verdict.actions == actions
+    # Nothing but an event ends a rollout; once it has ended, the job is looked at again at once.
+    assert verdict.requeue == (0.0 if live == "Promoted" != told else None)
+
+
 def test_nothing_is_done_for_a_job_that_is_being_deleted():
     verdict = decide(case(deleting=True))
     assert verdict.silent

@@ -125,12 +125,30 @@ CASES = {
         service(FIRST, jobs=[job(1)], versions=[version(1)]),
         WriteRoute(State(canary="v1", phase=Phase.PROMOTING, changed=NOW)),
     ),
-    "the first version is promoted when the gateway has taken it": (
-        "Promoted",
+    "the first version settles once the gateway has taken it": (
+        "WeightsTaken",
         service(
             State(canary="v1", phase=Phase.PROMOTING, changed=ago(1)), jobs=[job(1)], versions=[version(1)]
         ),
-        WriteRoute(State(stable="v1", phase=Phase.PROMOTED, since=NOW, changed=ago(1))),
+        WriteRoute(State(canary="v1", phase=Phase.PROMOTING, since=NOW, changed=ago(1))),
+    ),
+    "the first version has everything and is not promoted yet": (
+        "Settled",
+        service(
+            State(canary="v1", phase=Phase.PROMOTING, since=ago(9), changed=ago(11)),
+            jobs=[job(1)],
+            versions=[version(1)],
+        ),
+        1.0,
+    ),
+    "the first version is promoted after a while with everything": (
+        "Promoted",
+        service(
+            State(canary="v1", phase=Phase.PROMOTING, since=ago(10), changed=ago(12)),
+            jobs=[job(1)],
+            versions=[version(1)],
+        ),
+        WriteRoute(State(stable="v1", phase=Phase.PROMOTED, since=NOW, changed=ago(12))),
     ),
     "… and not before": (
         "Settled",

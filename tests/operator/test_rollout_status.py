@@ -149,7 +149,7 @@ def test_a_canary_that_waits_says_for_what_and_until_when():
     assert (said.phase, said.canary) == (Phase.DEPLOYING, "0%")
     assert "0 of 1 server pods Ready" in said.message
     assert "X: y" in said.message
-    assert said.message.endswith("rolled back at 2026-03-01T12:10:00Z")
+    assert said.message.endswith("if that lasts until 2026-03-01T12:10:00Z it is rolled back")
 
 
 def test_a_foreign_route_is_told():

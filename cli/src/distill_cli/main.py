@@ -154,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     run: Callable[[argparse.Namespace, Console], None] = arguments.run
     try:
-        run(arguments, Console())
+        run(arguments, Console(width=None if sys.stdout.isatty() else 120))
     except (LocalClusterError, DemoError) as error:
         Console(stderr=True).print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
         return 1

@@ -92,7 +92,7 @@ class ServerResources(ApiModel):
     """What one server pod asks for."""
 
     cpu: Quantity = Field(default="100m", description="CPU request.")
-    memory: Quantity = Field(default="512Mi", description="Memory request and limit.")
+    memory: Quantity = Field(default="1Gi", description="Memory request and limit.")
 
 
 class KServe(ApiModel):

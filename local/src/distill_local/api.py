@@ -1,4 +1,4 @@
-"""A very small client of the API server for the supervisor: server-side apply, read, and "are you there".
+"""A very small client of the API server for the supervisor: create, server-side apply, read, and "are you there".
 
 kubectl would do, but each call of it costs a process and a discovery; the supervisor applies the same few kinds each time.
 """
@@ -10,7 +10,6 @@ import ssl
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -26,6 +25,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=120)
 _RETRY_SECONDS = 120
 # Answers of a server that is there but has no time, or met another writer: not a wrong request.
 _BUSY = frozenset({409, 429, 500, 502, 503, 504})
+_MANAGER = "distill-local"
 _PROBE_TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 # Where each kind lives: path of its group and version, plural, whether it belongs to a namespace.
@@ -58,6 +58,12 @@ def object_path(kind: str, name: str, namespace: str | None = None) -> str:
     return f"/{group}/{middle}{plural}/{name}"
 
 
+def path_of(manifest: Manifest) -> str:
+    """Return the path of the object that `manifest` describes."""
+    metadata = manifest["metadata"]
+    return object_path(manifest["kind"], metadata["name"], metadata.get("namespace"))
+
+
 @dataclass(frozen=True)
 class Api:
     """The API server as seen by one identity; `session` is the caller's to close."""
@@ -67,32 +73,43 @@ class Api:
 
     async def apply(self, manifest: Manifest) -> None:
         """Bring the object to what `manifest` says, by server-side apply; raise LocalClusterError if it is refused."""
-        metadata = manifest["metadata"]
-        path = object_path(manifest["kind"], metadata["name"], metadata.get("namespace"))
-        await self.apply_text(path, json.dumps(manifest).encode())
+        path = path_of(manifest)
+        headers = {"Content-Type": "application/apply-patch+yaml"}
+        query = {"fieldManager": _MANAGER, "force": "true"}
+        await self._persist("PATCH", path, manifest, headers, query)
 
-    async def apply_text(self, path: str, body: bytes) -> None:
-        """Apply YAML or JSON as it is to the object at `path`: a definition of two megabytes need not be parsed here.
+    async def create(self, manifest: Manifest) -> None:
+        """Create the object, or apply it if there is one; half the server's work if there is none."""
+        collection, _, _ = path_of(manifest).rpartition("/")
+        headers = {"Content-Type": "application/json"}
+        status = await self._persist("POST", collection, manifest, headers, {"fieldManager": _MANAGER})
+        if status == HTTPStatus.CONFLICT:
+            await self.apply(manifest)
 
-        A server that is too busy is asked again, which server-side apply makes harmless; a refusal raises LocalClusterError.
-        """
+    async def _persist(
+        self, method: str, path: str, manifest: Manifest, headers: dict[str, str], query: dict[str, str]
+    ) -> int:
+        """Send until the server has time for it, which both requests allow; raise LocalClusterError if it is refused."""
+        body = json.dumps(manifest, separators=(",", ":")).encode()
+        busy = _BUSY if method == "PATCH" else _BUSY - {HTTPStatus.CONFLICT}
         deadline = time.monotonic() + _RETRY_SECONDS
-        status, reason = await self._patch(path, body)
-        while status in _BUSY and time.monotonic() < deadline:
+        status, reason = await self._send(method, path, body, headers, query)
+        while status in busy and time.monotonic() < deadline:
             log.warning("the API server has no time for %s (%d): %s", path, status, reason)
             await asyncio.sleep(1)
-            status, reason = await self._patch(path, body)
-        if status >= HTTPStatus.MULTIPLE_CHOICES:
+            status, reason = await self._send(method, path, body, headers, query)
+        if status >= HTTPStatus.MULTIPLE_CHOICES and (method, status) != ("POST", HTTPStatus.CONFLICT):
             msg = f"The API server refused {path} with {status}: {reason}"
             raise LocalClusterError(msg)
+        return status
 
-    async def _patch(self, path: str, body: bytes) -> tuple[int, str]:
+    async def _send(
+        self, method: str, path: str, body: bytes, headers: dict[str, str], query: dict[str, str]
+    ) -> tuple[int, str]:
         """Return the status and the reason of one attempt; no answer counts as a gateway's timeout."""
-        headers = {"Content-Type": "application/apply-patch+yaml"}
-        query = {"fieldManager": "distill-local", "force": "true"}
         try:
-            async with self.session.patch(
-                f"{self.url}{path}", data=body, headers=headers, params=query
+            async with self.session.request(
+                method, f"{self.url}{path}", data=body, headers=headers, params=query
             ) as answer:
                 return answer.status, "" if answer.ok else (await answer.text())[:500]
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -136,17 +153,3 @@ def has_condition(document: Manifest | None, condition: str) -> bool:
     # A CRD that was just made has `conditions: null` until its controller has looked at it.
     conditions = (document.get("status") or {}).get("conditions") or []
     return any(c["type"] == condition and c["status"] == "True" for c in conditions)
-
-
-def manifest_name(text: bytes) -> str:
-    """Return metadata.name of a generated manifest without parsing it: the first name two columns in."""
-    for line in text.splitlines():
-        if line.startswith(b"  name: "):
-            return line.removeprefix(b"  name: ").decode().strip("\"'")
-    msg = "A manifest without metadata.name cannot be applied; remove the cache folder so that it is made again."
-    raise LocalClusterError(msg)
-
-
-def manifest_files(folder: Path) -> list[Path]:
-    """Return the YAML files in `folder`, the largest first."""
-    return sorted(folder.glob("*.yaml"), key=lambda file: file.stat().st_size, reverse=True)

@@ -18,10 +18,12 @@ from pathlib import Path
 
 from distill_local.errors import LocalClusterError
 from distill_local.gotool import find_go, go_environment
-from distill_local.manifests import store_kserve_manifests
+from distill_local.manifests import store_kserve_objects
 
 _POLL_SECONDS = 0.2
 _MODULES = Path(__file__).resolve().parents[2]
+OBJECTS = "objects.json"
+"""The file beside a program with the Kubernetes objects that belong to it, made by its `store_objects`."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Program:
     package: str
     ldflags: str
     links: tuple[str, ...] = ()
-    store_manifests: Callable[[Path, dict[str, str], Path], None] | None = None
+    store_objects: Callable[[Path, dict[str, str], Path], None] | None = None
 
 
 # Without these the server calls itself v0.0.0-master, and clients misjudge what it can do.
@@ -48,7 +50,7 @@ KUBE = Program(
     ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "helm"),
 )
 KSERVE = Program(
-    "kserve", "github.com/kserve/kserve/cmd/manager", "-s -w", store_manifests=store_kserve_manifests
+    "kserve", "github.com/kserve/kserve/cmd/manager", "-s -w", store_objects=store_kserve_objects
 )
 PROGRAMS = {program.name: program for program in (KUBE, KSERVE)}
 
@@ -80,7 +82,8 @@ def cache_home() -> Path:
 def program_folder(program: Program) -> Path:
     """Return where the program of exactly this source is or will be; the folder exists once it is complete."""
     module = _MODULES / program.name
-    digest = hashlib.sha256(repr((program.package, program.ldflags, program.links)).encode())
+    made_of = (program.package, program.ldflags, program.links, *([OBJECTS] if program.store_objects else []))
+    digest = hashlib.sha256(repr(made_of).encode())
     try:
         for file in ("go.mod", "go.sum", *sorted(path.name for path in module.glob("*.go"))):
             digest.update((module / file).read_bytes())
@@ -171,8 +174,8 @@ def _build_into(folder: Path, program: Program, report: Report) -> None:
     )
     for link in program.links:
         (draft / link).symlink_to(program.name)
-    if program.store_manifests is not None:
-        program.store_manifests(go, environment, draft / "manifests")
+    if program.store_objects is not None:
+        program.store_objects(go, environment, draft / OBJECTS)
     draft.rename(folder)
     _beside(folder, "progress").unlink(missing_ok=True)
 

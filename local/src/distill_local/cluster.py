@@ -42,6 +42,7 @@ Report = Callable[[tuple[Step, ...], str], None]
 
 _POLL_SECONDS = 0.05
 _BACKLOG = 128
+_IMAGE_USER = 65532  # as the Dockerfile's USER, so that runAsNonRoot means the same here
 _INNER_IDENTITIES = (pki.CONTROLLER_MANAGER, pki.SCHEDULER, pki.NODE, pki.GATEWAY, pki.KSERVE)
 
 # The write ends of pipes whose read ends supervisors hold: they close when this process ends, however it ends.
@@ -213,10 +214,14 @@ def image_commands(python: str) -> dict[str, dict[str, object]]:
     """Return which command the process node runs for each image repository; `distillation/test` has none of its own."""
     modules = {"operator": "distill_operator", "trainer": "distill_trainer", "server": "distill_server"}
     table: dict[str, dict[str, object]] = {
-        f"distillation/{image}": {"command": [python, "-m", module], "env": {}}
+        f"distillation/{image}": {
+            "command": [python, "-m", module],
+            "user": _IMAGE_USER,
+            "group": _IMAGE_USER,
+        }
         for image, module in modules.items()
     }
-    return table | {"distillation/test": {"command": [], "env": {}}}
+    return table | {"distillation/test": {"command": []}}
 
 
 def _spawn(paths: ClusterPaths, listeners: list[socket.socket], *, leash: bool) -> None:
@@ -275,4 +280,6 @@ def _has_got_ready(
 def _supervisor_ended(paths: ClusterPaths) -> LocalClusterError:
     log = paths.logs / "supervisor.log"
     lines = "\n".join(f"    {line}" for line in last_lines(log, 5))
-    return LocalClusterError(f"The cluster's supervisor ended. Its log is {log} and ends with:\n{lines}")
+    return LocalClusterError(
+        f"The cluster's supervisor ended before it was ready; was it told to, by `distill down`? Its log is {log} and ends with:\n{lines}"
+    )

@@ -126,6 +126,7 @@ def process_node(config: ClusterConfig, paths: ClusterPaths) -> Component:
             sys.executable, "-m", "distill_local.node",
             "--kubeconfig", str(inner_kubeconfig(paths, pki.NODE)),
             "--state", str(paths.node),
+            "--hide", str(paths.root.parent),  # the keys of this cluster, and of the user's others
             "--name", layout.NODE_NAME,
             "--address", layout.NODE_ADDRESS,
             "--pod-cidr", layout.POD_CIDR,

@@ -39,8 +39,21 @@ def last_lines(path: Path, count: int) -> list[str]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `path`; the kernel releases it when the process ends, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
-        flock(handle, LOCK_EX)
-        yield
+    """Hold an exclusive lock on `path`; the kernel releases it when the process ends, however it ends.
+
+    Whoever holds it may remove the file: those who waited for it then lock a new one.
+    """
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as handle:
+            flock(handle, LOCK_EX)
+            if _is_still(path, handle.fileno()):
+                yield
+                return
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

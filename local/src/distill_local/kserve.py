@@ -7,67 +7,109 @@ Called by the supervisor.
 import asyncio
 import base64
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from distill_local import layout
-from distill_local.api import Api, Manifest, has_condition, manifest_files, manifest_name, object_path
+from distill_local.api import Api, Manifest, has_condition, object_path
+from distill_local.build import OBJECTS
 from distill_local.pki import Pki
 
 NAMESPACE = "kserve"
 GATEWAY = "kserve-ingress-gateway"
+GATEWAY_GROUP = "gateway.networking.k8s.io"
+KSERVE_GROUP = "serving.kserve.io"
 INGRESS_DOMAIN = "example.com"
 _WEBHOOK_URL = "https://127.0.0.1:9443"
 _POLL_SECONDS = 0.1
 _MARKER = "distill-local"
 
 
-async def apply_crds(api: Api, manifests: Path) -> None:
-    """Apply every definition below `manifests`/crds and wait until the API server serves them.
+@dataclass(frozen=True)
+class Objects:
+    """What `distill_local.manifests` stored, by use; `version` is a digest of where it comes from."""
 
-    They are the slowest part of a start, so a cluster that already has exactly these is left alone: the folder's name is a digest.
-    """
-    version = manifests.parent.name
+    version: str
+    definitions: tuple[Manifest, ...]
+    webhooks: tuple[Manifest, ...]
+    settings: Manifest
+
+    def definitions_of(self, group: str) -> list[Manifest]:
+        """Return the definitions of one API group."""
+        return [item for item in self.definitions if item["spec"]["group"] == group]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Objects":
+        """Read the file beside the program in `folder`, whose name is the digest."""
+        found: list[Manifest] = json.loads((folder / OBJECTS).read_bytes())
+        kinds = {
+            kind: tuple(item for item in found if item["kind"] == kind)
+            for kind in {item["kind"] for item in found}
+        }
+        return cls(
+            folder.name,
+            kinds["CustomResourceDefinition"],
+            kinds["MutatingWebhookConfiguration"] + kinds["ValidatingWebhookConfiguration"],
+            kinds["ConfigMap"][0],
+        )
+
+
+async def has_definitions(api: Api, objects: Objects) -> bool:
+    """Return whether the cluster, started before, already has exactly these definitions: they are the slowest part of a start."""
     marker = await api.read(object_path("ConfigMap", _MARKER, "kube-system"))
-    if marker is not None and marker["data"].get("definitions") == version:
-        return
-    # Two at a time: the server compiles each definition and publishes it anew, and all at once would make some time out.
-    turns = asyncio.Semaphore(2)
-    await asyncio.gather(*(_apply_crd(api, file, turns) for file in manifest_files(manifests / "crds")))
+    return marker is not None and marker["data"].get("definitions") == objects.version
+
+
+async def note_definitions(api: Api, objects: Objects) -> None:
+    """Note that the cluster has all definitions, for its next start."""
     metadata = {"name": _MARKER, "namespace": "kube-system"}
     await api.apply(
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"definitions": version}}
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata,
+            "data": {"definitions": objects.version},
+        }
     )
 
 
-async def _apply_crd(api: Api, file: Path, turns: asyncio.Semaphore) -> None:
-    text = await asyncio.to_thread(file.read_bytes)
-    path = object_path("CustomResourceDefinition", manifest_name(text))
-    async with turns:
-        await api.apply_text(path, text)
-    while not has_condition(await api.read(path), "Established"):  # noqa: ASYNC110  # what we wait for is in another process
-        await asyncio.sleep(_POLL_SECONDS)
+async def apply_definitions(api: Api, definitions: Iterable[Manifest]) -> None:
+    """Make definitions and wait until the API server serves what they define."""
+    await asyncio.gather(*(_apply_definition(api, definition) for definition in definitions))
 
 
-async def apply_kserve(api: Api, manifests: Path, keys: Pki) -> None:
-    """Apply KServe's namespace, settings, webhooks and gateway."""
-    for manifest in _kserve_objects(manifests, keys):
-        await api.apply(manifest)
+async def _apply_definition(api: Api, definition: Manifest) -> None:
+    await api.create(definition)
+    spec = definition["spec"]
+    paths = [f"/apis/{spec['group']}/{version['name']}" for version in spec["versions"] if version["served"]]
+    for path in paths:
+        while not _lists(await api.read(path), spec["names"]["plural"]):  # noqa: ASYNC110  # what we wait for is in another process
+            await asyncio.sleep(_POLL_SECONDS)
 
 
-def _kserve_objects(manifests: Path, keys: Pki) -> list[Manifest]:
-    settings = yaml.safe_load((manifests / "inferenceservice-config.yaml").read_text(encoding="utf-8"))
-    webhooks = yaml.safe_load_all((manifests / "webhooks.yaml").read_text(encoding="utf-8"))
+def _lists(discovered: Manifest | None, plural: str) -> bool:
+    """Return whether a version of a group has the resource. Reading the definition instead would cost more than making it."""
+    return discovered is not None and any(item["name"] == plural for item in discovered["resources"])
+
+
+async def apply_gateway(api: Api) -> None:
+    """Apply the gateway that KServe's routes attach to."""
+    await asyncio.gather(*(api.apply(manifest) for manifest in (_namespace(), _gateway_class())))
+    await api.apply(_gateway())
+
+
+async def apply_kserve(api: Api, objects: Objects, keys: Pki) -> None:
+    """Apply KServe's namespace, settings and webhooks."""
+    await api.apply(_namespace())
     authority = base64.b64encode(keys.ca.read_bytes()).decode("ascii")
-    return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
-        local_settings(settings),
-        *(local_webhook(webhook, authority) for webhook in webhooks if webhook),
-        _gateway_class(),
-        _gateway(),
-    ]
+    webhooks = [local_webhook(webhook, authority) for webhook in objects.webhooks]
+    await asyncio.gather(*(api.apply(manifest) for manifest in (local_settings(objects.settings), *webhooks)))
+
+
+def _namespace() -> Manifest:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
 
 
 def local_settings(upstream: Manifest) -> Manifest:

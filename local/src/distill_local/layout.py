@@ -51,7 +51,7 @@ class ClusterPaths:
 
     @property
     def lock(self) -> Path:
-        """Return the file locked while `up` or `down` works on this cluster; it outlives the folder."""
+        """Return the file locked while `up` or `down` works on this cluster; `down` removes it last."""
         return self.root.with_name(f".{self.root.name}.lock")
 
     @property

@@ -65,11 +65,14 @@ def still_runs(process: psutil.Process) -> bool:
 def down(name: str, *, keep_data: bool = False) -> bool:
     """Take the cluster down, remove its folder unless `keep_data`, and return whether there was anything to do."""
     paths = ClusterPaths.of(name)
+    found = paths.root.exists() or is_running(paths)
+    stop(paths)  # before the lock: an `up` that waits for this cluster then gives up, and releases it
     with locked(paths.lock):
-        found = paths.root.exists() or is_running(paths)
+        found = found or paths.root.exists()
         stop(paths)
         if not keep_data and paths.root.exists():
             _remove(paths.root)
+        paths.lock.unlink(missing_ok=True)
     return found
 
 

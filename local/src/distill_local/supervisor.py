@@ -19,13 +19,12 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from distill_local import components, layout, pki
+from distill_local import components, kserve, layout, pki
 from distill_local.api import Api, client_session, has_condition
 from distill_local.bootstrap import apply_bootstrap
 from distill_local.config import ClusterConfig, ClusterStatus
 from distill_local.errors import LocalClusterError
 from distill_local.files import last_lines
-from distill_local.kserve import apply_crds, apply_kserve, gateway_programmed
 from distill_local.layout import ClusterPaths
 from distill_local.network import make_range_local
 from distill_local.pki import Pki
@@ -106,24 +105,35 @@ class Supervisor:
     async def _serving(self) -> None:
         if not self._config.kserve:
             return
-        manifests = Path(self._config.kserve_programs) / "manifests"
-        async with self._step("KServe's and Gateway API's definitions"):
-            await apply_crds(self._api, manifests)
-            await apply_kserve(self._api, manifests, Pki(self._paths.pki))
-        await asyncio.gather(self._gateway(), self._kserve())
+        objects = kserve.Objects.read(Path(self._config.kserve_programs))
+        known = await kserve.has_definitions(self._api, objects)
+        # The gateway starts on its own definitions, while the API server still works on KServe's, which are larger.
+        routes, services = (
+            asyncio.create_task(
+                kserve.apply_definitions(self._api, () if known else objects.definitions_of(group))
+            )
+            for group in (kserve.GATEWAY_GROUP, kserve.KSERVE_GROUP)
+        )
+        await asyncio.gather(self._gateway(routes), self._kserve(objects, (routes, services)))
+        if not known:
+            await kserve.note_definitions(self._api, objects)
 
-    async def _gateway(self) -> None:
+    async def _gateway(self, definitions: asyncio.Task[None]) -> None:
         async with self._step("gateway"):
+            await definitions
+            await kserve.apply_gateway(self._api)
             self.processes.start(components.gateway(self._paths))
             await self._until("traefik", self._gateway_is_up)
 
     async def _gateway_is_up(self) -> bool:
         # On a cluster that is started again, the object still says what the gateway before this one said.
         ping = f"http://{layout.API_ADDRESS}:{layout.GATEWAY_METRICS_PORT}/ping"
-        return await self._api.answers(ping) and await gateway_programmed(self._api)
+        return await self._api.answers(ping) and await kserve.gateway_programmed(self._api)
 
-    async def _kserve(self) -> None:
-        async with self._step("KServe's controller"):
+    async def _kserve(self, objects: kserve.Objects, definitions: tuple[asyncio.Task[None], ...]) -> None:
+        async with self._step("KServe"):
+            await asyncio.gather(*definitions)
+            await kserve.apply_kserve(self._api, objects, Pki(self._paths.pki))
             self.processes.start(components.kserve_controller(self._config, self._paths))
             url = f"http://{layout.API_ADDRESS}:{layout.KSERVE_HEALTH_PORT}/readyz"
             await self._until("kserve-controller", lambda: self._api.answers(url))

@@ -99,6 +99,8 @@ class Metrics:
             self.reconciles.labels(result)
         for phase in Phase:
             self.jobs.labels(phase.value).set(0)
+        for phase in (Phase.SUCCEEDED, Phase.FAILED):
+            self.job_duration.labels(phase.value)
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Iterable
 
 from distill_operator.cache import Caches
 from distill_operator.cluster import Cluster
@@ -89,8 +90,7 @@ class Runtime:
 
     async def _lead(self, group: asyncio.TaskGroup) -> None:
         self.metrics.leader.set(1)
-        for key in sorted(self.lister.all_keys(self._kinds())):
-            self.queue.add(key)
+        self._enqueue_all()
         self.queue.last_progress = asyncio.get_running_loop().time()
         self._waits_for = ""
         group.create_task(self.context.poller.run(), name="poll")
@@ -100,8 +100,8 @@ class Runtime:
         """Fill the caches before anything is decided. Waits for the CustomResourceDefinition, and says so."""
         while True:
             try:
+                await self.lister.list(CORE_KINDS)
                 await self._find_serving()
-                await self.lister.list(self._kinds())
             except NotFoundError:
                 self._waits_for = f"the cluster has no {DISTILLATION_JOB.plural}.{DISTILLATION_JOB.group}; install the chart's CRDs"
             except ClusterError as error:
@@ -115,10 +115,14 @@ class Runtime:
         return CORE_KINDS + tuple(kind for kind in SERVING_KINDS if kind in self.caches.served)
 
     async def _find_serving(self) -> bool:
-        """Whether KServe and the Gateway API are there: both, or neither is watched."""
+        """Whether KServe and the Gateway API are there: both, or neither is watched.
+
+        They count as served once their lists are in the caches: with half of them, a rollout would look abandoned.
+        """
         for kind in SERVING_KINDS:
             if not await self.cluster.serves(kind):
                 return False
+        await self.lister.list(SERVING_KINDS)
         self.caches.served |= set(SERVING_KINDS)
         return True
 
@@ -142,7 +146,7 @@ class Runtime:
             await asyncio.sleep(self.settings.discovery)
             try:
                 if await self._find_serving():
-                    await self._relist(SERVING_KINDS)
+                    self._enqueue_all()
                     logger.info("KServe and the Gateway API were found; students are delivered from now on")
             except ClusterError as error:
                 logger.warning("discovery of KServe: %s", error)
@@ -154,12 +158,12 @@ class Runtime:
             await asyncio.sleep(delay)
             delay = self.settings.resync
             try:
-                await self._relist(self._kinds())
+                self._enqueue_all(await self.lister.list(self._kinds()))
             except ClusterError as error:
                 logger.warning("resync: %s", error)
 
-    async def _relist(self, kinds: tuple[Kind, ...]) -> None:
-        for key in sorted(await self.lister.list(kinds) | self.lister.all_keys(self._kinds())):
+    def _enqueue_all(self, more: Iterable[Key] = ()) -> None:
+        for key in sorted({*more, *self.lister.all_keys(self._kinds())}):
             self.queue.add(key)
 
     def _catch_signals(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from distill_cli.demo.kubernetes_client import DemoError, Reader
@@ -23,6 +23,7 @@ def follow(story: Story, reader: Reader, namespace: str, name: str, seconds: flo
         TextColumn("{task.percentage:>3.0f}%  {task.fields[said]}"),
     )
     phase = ""
+    last = ""
     began = time.monotonic()
     with Progress(*columns, console=story.console, transient=True) as bar:
         row = bar.add_task("Pending", total=100, said="")
@@ -33,7 +34,12 @@ def follow(story: Story, reader: Reader, namespace: str, name: str, seconds: flo
             if now_phase != phase:
                 tell_phase(story, now_phase, status, time.monotonic() - began)
                 phase = now_phase
-            draw(bar, row, phase, status.get("progress") or {})
+            said = tell_progress(status.get("progress") or {})
+            percent = (status.get("progress") or {}).get("percent", 0)
+            bar.update(row, description=phase, completed=percent, said=said)
+            if said != last and not story.console.is_terminal and phase == "Running":
+                story.say(f"            {percent:>3} %  {said}")
+            last = said
             if phase == "Failed":
                 raise DemoError(f"DistillationJob {name} failed: {status.get('message', 'no message')}")
             if phase in FINAL:
@@ -44,13 +50,19 @@ def follow(story: Story, reader: Reader, namespace: str, name: str, seconds: flo
     )
 
 
+# The condition whose sentence explains why a job came into a phase.
+EXPLAINED_BY = {"Running": "ContractValid", "Succeeded": "GatePassed", "Failed": "Failed"}
+
+
 def tell_phase(story: Story, phase: str, status: dict[str, Any], took: float) -> None:
-    """A line for a new phase, with the condition that explains it where one was just set."""
-    story.say(f"[cyan]{phase:<11}[/cyan] [dim]{took:5.1f} s[/dim]  {status.get('message') or ''}")
+    """A line for a new phase, with the condition that explains it, or the job's own sentence."""
+    conditions = {c["type"]: c["message"] for c in status.get("conditions", [])}
+    said = conditions.get(EXPLAINED_BY.get(phase, ""), status.get("message") or "")
+    story.say(f"[cyan]{phase:<11}[/cyan] [dim]{took:5.1f} s[/dim]  {said}")
 
 
-def draw(bar: Progress, row: TaskID, phase: str, progress: dict[str, Any]) -> None:
-    """Move the bar to what the trainer last said."""
+def tell_progress(progress: dict[str, Any]) -> str:
+    """What the trainer said last, in one line."""
     said = []
     if progress.get("epochs"):
         said.append(f"epoch {progress.get('epoch', 0)}/{progress['epochs']}")
@@ -63,7 +75,7 @@ def draw(bar: Progress, row: TaskID, phase: str, progress: dict[str, Any]) -> No
         said.append(f"teacher {progress['teacherMetric']:.3f}")
     if progress.get("secondsRemaining") is not None:
         said.append(f"{progress['secondsRemaining']} s left")
-    bar.update(row, description=phase, completed=progress.get("percent", 0), said="  ".join(said))
+    return "  ".join(said)
 
 
 def comparison(job: dict[str, Any]) -> Table:

@@ -52,14 +52,22 @@ class Reader:
 
     def batch_job(self, namespace: str, name: str) -> dict[str, Any] | None:
         """A batch/v1 Job."""
-        job = self._get(self._batch.read_namespaced_job, name, namespace)
-        plain: dict[str, Any] | None = self._api.sanitize_for_serialization(job)  # type: ignore[no-untyped-call]
-        return plain
+        return self._plain(self._get(self._batch.read_namespaced_job, name, namespace))
 
     def volume_folder(self, namespace: str, claim: str) -> Path:
-        """The folder behind a bound claim of the local cluster."""
-        volume = self._core.read_namespaced_persistent_volume_claim(claim, namespace).spec.volume_name
-        return Path(self._core.read_persistent_volume(volume).spec.local.path)
+        """The folder behind a bound claim of the local cluster. Raises DemoError where there is none."""
+        found = self._plain(self._get(self._core.read_namespaced_persistent_volume_claim, claim, namespace))
+        volume = (found or {}).get("spec", {}).get("volumeName", "")
+        behind = self._plain(self._get(self._core.read_persistent_volume, volume)) if volume else None
+        if behind is None:
+            raise DemoError(
+                f"claim {claim} in {namespace} has no volume: kubectl describe pvc {claim} -n {namespace}"
+            )
+        return Path(behind["spec"]["local"]["path"])
+
+    def _plain(self, found: Any) -> dict[str, Any] | None:
+        plain: dict[str, Any] | None = self._api.sanitize_for_serialization(found)  # type: ignore[no-untyped-call]
+        return plain
 
 
 def wait_for(what: str, look: Callable[[], T | None], seconds: float = 300) -> T:

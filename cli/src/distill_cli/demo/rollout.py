@@ -37,9 +37,11 @@ def follow_rollout(
             serving = ((reader.distillation_job(namespace, name) or {}).get("status") or {}).get(
                 "serving"
             ) or {}
-            shown = f"canary {serving.get('canary') or 'deploying'}"
-            if not phases or phases[-1][0] != shown:
-                phases.append((shown, Counter()))
+            share = serving.get("canary")  # empty while the gateway has not yet said that it took the route
+            if share and (not phases or phases[-1][0] != share):
+                phases.append((share, Counter()))
+            if not phases:
+                phases.append(("0%", Counter()))
             counted = Counter(traffic.versions)
             phases[-1][1].update(counted - seen)
             seen = counted
@@ -53,7 +55,9 @@ def follow_rollout(
             raise DemoError(
                 f"the canary of {service} was not promoted in {seconds:.0f} s: kubectl describe dj {name} -n {namespace}"
             )
-    story.console.print(f"[green]✓[/green] {service}: the canary was promoted under load")
+    story.console.print(
+        "[green]✓[/green] the canary was promoted under load; requests counted by the version that answered:"
+    )
     story.console.print(requests_table(phases, traffic.errors))
 
 
@@ -61,9 +65,9 @@ def requests_table(phases: list[tuple[str, Counter[str]]], errors: Counter[int])
     """Counted requests per version, a row for each step of the rollout."""
     versions = sorted({version for _, counts in phases for version in counts}, key=first_seen(phases))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("route says")
+    table.add_column("canary, by the route")
     for version in versions:
-        table.add_column(f"answered by {version[:12]}", justify="right")
+        table.add_column(f"answered by {version.removeprefix('sha256:')[:8]}", justify="right")
     table.add_column("")
     for shown, counts in phases:
         total = sum(counts.values())

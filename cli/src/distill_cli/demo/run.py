@@ -151,7 +151,7 @@ def tell(story: Story, cluster: Cluster, root: Path) -> None:
     job = first_student(story, cluster, reader, examples)
     client = service_client(cluster, reader)
     ask_once(story, client)
-    story.say(f"report: [bold]{report_path(reader, job)}[/bold]")
+    story.console.print(f"  report: [bold]{report_path(reader, job)}[/bold]", highlight=False, soft_wrap=True)
     story.chapter("A better student takes over: canary")
     second_student(story, cluster, reader, examples, client)
     finish(story)

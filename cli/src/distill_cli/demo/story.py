@@ -30,9 +30,13 @@ class Story:
             with self.console.status(f"{title} …"):
                 yield
         except BaseException:
-            self.console.print(f"[red]✗[/red] {title}  [dim]{time.monotonic() - began:.1f} s[/dim]")
+            self.console.print(
+                f"[red]✗[/red] {title}  [dim]{time.monotonic() - began:.1f} s[/dim]", highlight=False
+            )
             raise
-        self.console.print(f"[green]✓[/green] {title}  [dim]{time.monotonic() - began:.1f} s[/dim]")
+        self.console.print(
+            f"[green]✓[/green] {title}  [dim]{time.monotonic() - began:.1f} s[/dim]", highlight=False
+        )
 
     def say(self, text: str) -> None:
         """A sentence below a step."""

@@ -41,10 +41,14 @@ class Client:
             response = self._connection.getresponse()
             return read_answer(response.status, response.read())
         except (OSError, http.client.HTTPException):
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
+            self.close()
             return Answer(0, {}, "")
+
+    def close(self) -> None:
+        """Let the connection go; the next prediction makes a new one."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
 
 def read_answer(status: int, content: bytes) -> Answer:
@@ -77,6 +81,11 @@ class Traffic:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        self._thread.join()
+        self.client.close()
+
+    def join(self) -> None:
+        """Wait until `limit` requests were sent."""
         self._thread.join()
 
     def _run(self) -> None:

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import secrets
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
-from distill_local.node.api import Api
+from distill_local.node.api import Api, ApiError
 from distill_local.node.model import now, timestamp
 from distill_local.node.watch import FAULTS
 
@@ -17,12 +18,21 @@ _MESSAGE_AT_MOST = 1024
 
 
 @dataclass
+class _Series:
+    """One Event object and how often it was seen; `turn` keeps two posts of it from overtaking each other."""
+
+    name: str = ""
+    count: int = 0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass
 class Events:
-    """Posts events; the same one about the same pod is counted, not repeated."""
+    """Posts events; the same one about the same container is counted, not repeated."""
 
     api: Api
     node: str
-    _posted: dict[tuple[str, str, str], tuple[str, int]] = field(default_factory=dict)
+    _posted: dict[tuple[str, str, str, str], _Series] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def post(
@@ -47,18 +57,29 @@ class Events:
         self, pod: dict[str, Any], reason: str, message: str, *, warning: bool, container: str
     ) -> None:
         metadata = pod["metadata"]
-        key = (metadata["uid"], reason, message)
+        series = self._posted.setdefault((metadata["uid"], container, reason, message), _Series())
         path = f"/api/v1/namespaces/{metadata['namespace']}/events"
         at = timestamp(now())
-        name, count = self._posted.get(key, (f"{metadata['name'][:200]}.{secrets.token_hex(8)}", 0))
-        self._posted[key] = (name, count + 1)
-        try:
-            if count:
-                await self.api.patch(f"{path}/{name}", {"count": count + 1, "lastTimestamp": at})
-            else:
+        async with series.turn:
+            try:
+                if series.count and await self._counted(path, series, at):
+                    return
+                name = f"{metadata['name'][:200]}.{secrets.token_hex(8)}"
                 await self.api.create(path, self._event(pod, name, (reason, message, warning, container), at))
-        except FAULTS as error:
-            _log.info("event %s about %s was not posted: %s", reason, metadata["name"], error)
+                series.name, series.count = name, 1
+            except FAULTS as error:
+                _log.info("event %s about %s was not posted: %s", reason, metadata["name"], error)
+
+    async def _counted(self, path: str, series: _Series, at: str) -> bool:
+        """Count the event once more; return whether it was still there (the API server keeps events for an hour)."""
+        try:
+            await self.api.patch(f"{path}/{series.name}", {"count": series.count + 1, "lastTimestamp": at})
+        except ApiError as error:
+            if error.code != HTTPStatus.NOT_FOUND:
+                raise
+            return False
+        series.count += 1
+        return True
 
     def _event(
         self, pod: dict[str, Any], name: str, what: tuple[str, str, bool, str], at: str

@@ -7,6 +7,7 @@ as it is installed here". `settings` reads the table, `launch` looks images up.
       command: [/path/to/python, -m, distill_trainer]   # the image's entrypoint
       args: []                                          # its default arguments
       user: 65532                                       # its user, 0 if absent
+      group: 65532                                      # its group, 0 if absent
       workingDir: /
       env: {PATH: /path/to/bin:/usr/bin:/bin}
 """
@@ -27,6 +28,7 @@ class Image:
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     user: int = 0
+    group: int = 0
     working_dir: str = "/"
     env: dict[str, str] = field(default_factory=dict)
 
@@ -35,6 +37,7 @@ _FIELDS: dict[str, tuple[str, type[Any]]] = {
     "command": ("command", list),
     "args": ("args", list),
     "user": ("user", int),
+    "group": ("group", int),
     "workingDir": ("working_dir", str),
     "env": ("env", dict),
 }

@@ -51,6 +51,7 @@ def security(pod: dict[str, Any], container: dict[str, Any], image: Image) -> Se
     """Return what a pod's and a container's securityContext mean together; ConfigError if they contradict the image."""
     merged = (pod["spec"].get("securityContext") or {}) | (container.get("securityContext") or {})
     user = merged.get("runAsUser", image.user)
+    group = 0 if "runAsUser" in merged else image.group  # an image's group goes with the image's user
     if merged.get("runAsNonRoot") and user == 0:
         raise ConfigError(
             f'container has runAsNonRoot and image will run as root (pod: "{pod["metadata"]["name"]}", '
@@ -59,7 +60,7 @@ def security(pod: dict[str, Any], container: dict[str, Any], image: Image) -> Se
     dropped = (merged.get("capabilities") or {}).get("drop") or []
     return Security(
         user,
-        merged.get("runAsGroup", 0),
+        merged.get("runAsGroup", group),
         bool(merged.get("readOnlyRootFilesystem")),
         merged.get("allowPrivilegeEscalation") is False,
         "ALL" in dropped,
@@ -93,7 +94,7 @@ async def prepare(
         group=allowed.group,
         hostname=hostname[:63],
         mounts=_mounts(place, container, given, _own_files(folder, place, hostname), message_file),
-        hidden=[str(node.settings.state)],
+        hidden=[str(path) for path in node.settings.hidden],
         devices=_gpus() if limits.get(_GPU, "0") != "0" else [],
         readonly=allowed.readonly,
         no_new_privileges=allowed.no_new_privileges,

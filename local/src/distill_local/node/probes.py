@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
@@ -60,8 +61,7 @@ def named_ports(container: dict[str, Any]) -> dict[str, int]:
 
 async def _http(probe: dict[str, Any], target: Target) -> tuple[bool, str]:
     get = probe["httpGet"]
-    scheme = get.get("scheme", "HTTP").lower()
-    url = f"{scheme}://{get.get('host') or target.address}:{target.port(get['port'])}{get.get('path') or '/'}"
+    url = _url(get, target)
     headers = {"User-Agent": "kube-probe/1.36"} | {
         h["name"]: h["value"] for h in get.get("httpHeaders") or []
     }
@@ -76,6 +76,40 @@ async def _http(probe: dict[str, Any], target: Target) -> tuple[bool, str]:
             200 <= answer.status < 400,
             f"HTTP probe failed with statuscode: {answer.status}: {body}".strip(": "),
         )
+
+
+def _url(get: dict[str, Any], target: Target) -> str:
+    scheme = get.get("scheme", "HTTP").lower()
+    return f"{scheme}://{_dialled(get, target)}{get.get('path') or '/'}"
+
+
+def _dialled(action: dict[str, Any], target: Target) -> str:
+    return f"{action.get('host') or target.address}:{target.port(action['port'])}"
+
+
+def _late(probe: dict[str, Any], target: Target, seconds: float) -> str:
+    """Say that no answer came in time, as a kubelet would."""
+    if "exec" in probe:
+        return f"command {' '.join(probe['exec']['command'])!r} timed out after {seconds}s"
+    if "httpGet" in probe:
+        return f'Get "{_url(probe["httpGet"], target)}": context deadline exceeded'
+    return f"dial tcp {_dialled(probe['tcpSocket'], target)}: i/o timeout"
+
+
+def _refused(probe: dict[str, Any], target: Target, error: Exception) -> str:
+    """Say why there was no answer, as a kubelet would: the same words each time, so that events are counted."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    action = probe.get("httpGet") or probe.get("tcpSocket")
+    if isinstance(cause, ValueError) or action is None:
+        return str(cause)
+    number = cause.errno if isinstance(cause, OSError) else None
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        why = "EOF"
+    elif number is None:
+        why = str(cause)
+    else:
+        why = f"dial tcp {_dialled(action, target)}: connect: {os.strerror(number).lower()}"
+    return f'Get "{_url(action, target)}": {why}' if "httpGet" in probe else why
 
 
 async def _tcp(probe: dict[str, Any], target: Target) -> tuple[bool, str]:
@@ -99,9 +133,9 @@ async def check(probe: dict[str, Any], target: Target) -> tuple[bool, str]:
         async with asyncio.timeout(seconds):
             return await (_http(probe, target) if "httpGet" in probe else _tcp(probe, target))
     except TimeoutError:
-        return False, f"no answer within {seconds} s"
+        return False, _late(probe, target, seconds)
     except (OSError, aiohttp.ClientError, ValueError) as error:
-        return False, str(error)
+        return False, _refused(probe, target, error)
 
 
 async def verdicts(

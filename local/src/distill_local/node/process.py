@@ -175,7 +175,7 @@ class ContainerProcess:
         limit = self.launch.memory_limit
         while limit is not None:
             await asyncio.sleep(_MEMORY_SECONDS)
-            if _resident(self.pid, shared=True) > limit and _resident(self.pid, shared=False) > limit:
+            if _resident(self.pid) > limit and _proportional(self.pid) > limit:
                 self.out_of_memory = True
                 self.signal(signal.SIGKILL)
                 return
@@ -207,14 +207,27 @@ def _exit_code(status: str | None) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _resident(pid: int, *, shared: bool) -> int:
-    """Return the bytes that a process tree holds in memory; with shared pages counted once for each process or split."""
+def _resident(pid: int) -> int:
+    """Return the bytes of memory that a process tree cannot give back; a page that two share counts twice.
+
+    Pages of files are left out, as a cgroup's limit lets the kernel take them back before it kills.
+    """
+    return _sum_of(pid, "status", {"RssAnon", "RssShmem"})
+
+
+def _proportional(pid: int) -> int:
+    """Return the same with shared pages split among those that share them: exact, and slow to read."""
+    return _sum_of(pid, "smaps_rollup", {"Pss_Anon", "Pss_Shmem"})
+
+
+def _sum_of(pid: int, file: str, names: set[str]) -> int:
     total = 0
     with contextlib.suppress(psutil.Error):
         root = psutil.Process(pid)
         for process in [root, *root.children(recursive=True)]:
-            with contextlib.suppress(psutil.Error):
-                total += process.memory_info().rss if shared else process.memory_full_info().pss
+            with contextlib.suppress(psutil.Error, OSError):
+                lines = Path(f"/proc/{process.pid}/{file}").read_text(encoding="utf-8").splitlines()
+                total += sum(int(line.split()[1]) * 1024 for line in lines if line.split(":")[0] in names)
     return total
 
 

@@ -19,6 +19,7 @@ class Settings:
 
     kubeconfig: Path
     state: Path
+    hidden: tuple[Path, ...]
     name: str
     address: str
     pod_range: ipaddress.IPv4Network
@@ -46,11 +47,18 @@ def _path(text: str) -> Path:
     return Path(text).absolute()
 
 
+def _covers(folders: list[Path], path: Path) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
 def parse_arguments(argv: list[str]) -> Settings:
     """Read the command line; argparse ends the program with a sentence if it is wrong."""
     parser = argparse.ArgumentParser("python -m distill_local.node", description=__doc__)
     for flag in ("--kubeconfig", "--state", "--images", "--serving-cert", "--serving-key", "--client-ca"):
         parser.add_argument(flag, required=True, type=_path)
+    parser.add_argument(
+        "--hide", action="append", default=[], type=_path, help="a folder that no pod may see, repeatable"
+    )
     parser.add_argument("--name", required=True, help="name of the Node object")
     parser.add_argument("--address", required=True, help="the node's own address, for logs and health")
     parser.add_argument("--pod-cidr", required=True, type=ipaddress.IPv4Network, help="addresses for pods")
@@ -69,6 +77,8 @@ def parse_arguments(argv: list[str]) -> Settings:
     return Settings(
         kubeconfig=given.kubeconfig,
         state=given.state,
+        # Below the state are other pods' secrets: never to be seen, whatever else is hidden.
+        hidden=tuple(given.hide) if _covers(given.hide, given.state) else (*given.hide, given.state),
         name=given.name,
         address=given.address,
         pod_range=given.pod_cidr,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from distill_api.base import seconds
 from distill_api.status import ConditionType, Phase
-from distill_operator.decide.delivery import delivery
+from distill_operator.decide.delivery import delivery, is_settled
 from distill_operator.decide.reasons import Reason
 from distill_operator.observe import Child
 from distill_operator.verdict import Action, Case, DeleteChild, DeleteSelf, Said, Verdict, no, yes
@@ -20,9 +20,12 @@ def being_deleted(case: Case) -> Verdict | None:
 
 
 def expired(case: Case) -> Verdict | None:
-    """The job ended long enough ago (policy.ttlAfterFinished)."""
+    """The job ended long enough ago (policy.ttlAfterFinished), and its student's rollout too, as its status says.
+
+    A canary whose job goes is rolled back: the job has to outlive it.
+    """
     left = _time_to_live(case)
-    if left is None or left > 0:
+    if left is None or left > 0 or not is_settled(case, case.observed.status.serving):
         return None
     return Verdict(actions=(DeleteSelf(),), silent=True)
 
@@ -36,6 +39,8 @@ def finished(case: Case) -> Verdict | None:
     if status.phase is Phase.FAILED or case.observed.spec is None:
         return Verdict(cleanup=leftovers(case), requeue=left, silent=True)
     verdict = delivery(case)
+    if not is_settled(case, verdict.serving):
+        left = None  # the rollout's end is an event
     waits = [wait for wait in (left, verdict.requeue) if wait is not None]
     return Verdict(
         said=verdict.said,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distill_api.status import ConditionType, RolloutPhase, ServingStatus
+from distill_api.status import ConditionType, Phase, RolloutPhase, ServingStatus
 from distill_operator.decide.reasons import Reason
 from distill_operator.verdict import Case, Deliver, Said, Verdict, no, unknown, yes
 
@@ -21,6 +21,14 @@ def delivery(case: Case) -> Verdict:
     status = case.observed.serving
     cleanup = () if status is not None and status.phase in SETTLED else (Deliver(name),)
     return Verdict(said=(_delivered(name, status),), cleanup=cleanup, serving=status)
+
+
+def is_settled(case: Case, status: ServingStatus | None) -> bool:
+    """Whether nothing more will happen to the student's rollout, going by `status`."""
+    failed = case.observed.status.phase is Phase.FAILED
+    if failed or case.spec.serving is None or not case.observed.serving_installed:
+        return True
+    return status is not None and status.phase in SETTLED
 
 
 def _unavailable() -> Said:

@@ -93,7 +93,10 @@ def _environment(plan: TrainingPlan) -> list[Object]:
     def field(name: str, path: str) -> Object:
         return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
-    own = [
+    # Without it torch takes a thread for each core of the node, whatever the pod asked for.
+    threads = {"resourceFieldRef": {"containerName": "trainer", "resource": "requests.cpu", "divisor": "1"}}
+    own: list[Object] = [
+        {"name": "OMP_NUM_THREADS", "valueFrom": threads},
         field("POD_IP", "status.podIP"),
         field("POD_NAME", "metadata.name"),
         {"name": "HOME", "value": TMP},

@@ -28,7 +28,7 @@ from distill_operator.rollout.quantities import same_quantity
 from distill_operator.rollout.times import left, span
 
 DRAIN_SECONDS: Final = 10
-"""How long a version outlives its last share of the requests, and an old stable version the promotion."""
+"""How long a version outlives its last share of the requests, and has all of them before it is Promoted."""
 MAX_LOSSES: Final = 3
 """A canary that was Ready and lost it so often is rolled back."""
 SHARING: Final = (RolloutPhase.HOLDING, RolloutPhase.PROMOTING)
@@ -174,11 +174,12 @@ def canary_ready(service: ObservedService, state: State, now: datetime) -> Decis
 
 
 def taken(service: ObservedService, state: State, now: datetime) -> Decision | None:
-    """The gateway has taken the weights: from now on the step counts."""
+    """The gateway has taken the weights: from now on the step counts.
+
+    Also for a first version: a gateway acts some seconds after it has said Accepted, and until then it answers 500.
+    """
     if state.phase not in SHARING or state.since is not None or not facts.confirmed(service):
         return None
-    if not state.stable:
-        return _promoted(service, state, now)
     return Decision("WeightsTaken", _write(service, replace(state, since=now), now))
 
 

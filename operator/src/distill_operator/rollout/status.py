@@ -151,7 +151,7 @@ def _after(since: datetime, seconds: float) -> str:
 
 
 def _deploying(version: Version | None, candidate: Candidate, deadline: int, state: State) -> str:
-    limit = f"; rolled back at {_after(state.since, deadline)}" if state.since else ""
+    limit = f"; if that lasts until {_after(state.since, deadline)} it is rolled back" if state.since else ""
     if version is None:
         return f"InferenceService {candidate.version} is being made{limit}"
     wanted = f"{version.ready_pods} of {version.replicas} server pods Ready"

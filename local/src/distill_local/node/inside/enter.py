@@ -1,8 +1,9 @@
 """Starts one container: namespaces, root filesystem, user, then the container's own program.
 
 The node runs `python -S -m distill_local.node.inside.enter`, with the description on
-standard input (as of marshal: both sides are one interpreter, and json takes longer
-to import than a container to start). It answers on a pipe, a word and a text a line:
+standard input, as of marshal: both sides are one interpreter, and importing json would
+make this program's start 40 ms instead of 25 ms, for each container and each exec probe.
+It answers on a pipe, a word and a text a line:
 `pid` once the program runs, `error` if it cannot, `status` (as of waitpid) when it
 has ended. With `join: <pid>` in the description it runs a program in that container
 instead (exec probes and hooks).
