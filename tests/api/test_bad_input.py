@@ -39,6 +39,94 @@ BAD = {
         {"spec.objective.temperature": 101},
         ("spec.objective.temperature: ", "101", "at most 100"),
     ),
+    "attention without layers": (
+        {"spec.objective.terms": [{"type": "KLDivergence"}, {"type": "AttentionTransfer"}]},
+        (
+            "spec.objective.terms[1].pairs: ",
+            "is required for AttentionTransfer: name at least one teacher and student layer",
+        ),
+    ),
+    "hint without layers": (
+        {"spec.objective.terms": [{"type": "Hint"}]},
+        (
+            "spec.objective.terms[0].pairs: ",
+            "is required for Hint: name at least one teacher and student layer",
+        ),
+    ),
+    "temperature of raw logits": (
+        {"spec.objective.terms": [{"type": "MSELogits", "temperature": 2}]},
+        (
+            "spec.objective.terms[0].temperature: ",
+            "belongs to KLDivergence, SoftTargetCrossEntropy, Contrastive and Decoupled alone: remove it",
+        ),
+    ),
+    "layers of a loss of logits": (
+        {"spec.objective.terms": [{"type": "Decoupled", "pairs": [{"teacher": "a", "student": "b"}]}]},
+        (
+            "spec.objective.terms[0].pairs: ",
+            "belongs to AttentionTransfer, Hint, Relational and Contrastive alone",
+        ),
+    ),
+    "memory of another type": (
+        {"spec.objective.terms": [{"type": "Relational", "negatives": 9}]},
+        (
+            "spec.objective.terms[0].negatives: ",
+            "belongs to Contrastive alone: remove it, or change the type",
+        ),
+    ),
+    "beta of KL": (
+        {"spec.objective.terms": [{"type": "KLDivergence", "beta": 0.5}]},
+        ("spec.objective.terms[0].beta: ", "belongs to variant JensenShannon alone"),
+    ),
+    "beta 1 of Jensen-Shannon": (
+        {"spec.objective.terms": [{"type": "KLDivergence", "variant": "JensenShannon", "beta": 1}]},
+        (
+            "spec.objective.terms[0].beta: ",
+            "must be more than 0 and less than 1",
+            "use variant Forward",
+            "Reverse",
+        ),
+    ),
+    "beta 0 of Jensen-Shannon": (
+        {"spec.objective.terms": [{"type": "KLDivergence", "variant": "JensenShannon", "beta": 0}]},
+        (
+            "spec.objective.terms[0].beta: ",
+            "must be more than 0 and less than 1",
+            "use variant Forward",
+            "Reverse",
+        ),
+    ),
+    "skew of Reverse": (
+        {"spec.objective.terms": [{"type": "KLDivergence", "variant": "Reverse", "skew": 0.1}]},
+        ("spec.objective.terms[0].skew: ", "belongs to variant Skewed alone"),
+    ),
+    "nothing relational": (
+        {"spec.objective.terms": [{"type": "Relational", "distance": 0, "angle": 0}]},
+        ("spec.objective.terms[0].angle: ", "must not be 0 together with distance"),
+    ),
+    "two pairs of relations": (
+        {"spec.objective.terms": [{"type": "Relational", "pairs": [{"teacher": "a", "student": "b"}] * 2}]},
+        ("spec.objective.terms[0].pairs: ", "must be one pair for Relational and Contrastive"),
+    ),
+    "projection of attention": (
+        {
+            "spec.objective.terms": [
+                {
+                    "type": "AttentionTransfer",
+                    "pairs": [{"teacher": "a", "student": "b", "projection": "Linear"}],
+                }
+            ]
+        },
+        ("spec.objective.terms[0].pairs: ", "must not have a projection unless the type is Hint"),
+    ),
+    "term without weight": (
+        {"spec.objective.terms": [{"type": "MSELogits", "weight": 0}]},
+        ("spec.objective.terms[0].weight: ", "0: must be more than 0 (leave the term out instead)"),
+    ),
+    "whole skew": (
+        {"spec.objective.terms": [{"type": "KLDivergence", "variant": "Skewed", "skew": 1}]},
+        ("spec.objective.terms[0].skew: ", "1: must be more than 0 and less than 1"),
+    ),
     "no learning rate": (
         {"spec.training.learningRate": 0},
         ("spec.training.learningRate: ", "must be more than 0 and at most 10"),
@@ -231,7 +319,7 @@ IN_OWN_WORDS = {
     "field in the wrong place": (
         {"spec.objective.epochs": 3},
         ('unknown field "spec.objective.epochs"',),
-        ("spec.objective.epochs: unknown field; known here: alpha, temperature",),
+        ("spec.objective.epochs: unknown field; known here: alpha, temperature, terms",),
     ),
     "text for a number": (
         {"spec.training.epochs": "many"},

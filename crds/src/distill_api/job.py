@@ -53,8 +53,8 @@ class DistillationJobSpec(ApiModel):
     )
     objective: Objective = Field(
         default=Objective(),
-        description="The loss, α·CE(student, labels) + (1−α)·T²·KL(teacher ‖ student), both distributions softened by "
-        "T (Hinton, Vinyals, Dean 2015). The defaults are a good start.",
+        description="The loss, α·CE(student, labels) + (1−α)·Σ wᵢ·Lᵢ over the terms; without terms "
+        "T²·KL(teacher ‖ student), both distributions softened by T (Hinton, Vinyals, Dean 2015). The defaults are a good start.",
     )
     training: Training = Field(
         default=Training(), description="The training loop: how long, in which steps, with which optimizer."

@@ -60,12 +60,24 @@ class Condition(StatusModel):
     )
 
 
+class TermLoss(StatusModel):
+    """One term of the objective."""
+
+    name: Annotated[str, Field(max_length=64)] = Field(
+        description="Its type, with the variant, and a number where a type is used twice."
+    )
+    value: float = Field(description="Mean value, not weighted.")
+
+
 class Losses(StatusModel):
     """Mean losses of the last logged steps."""
 
     total: float = Field(description="α·task + (1−α)·distillation.")
     task: float = Field(description="Cross-entropy with the hard labels.")
-    distillation: float = Field(description="T²·KL to the teacher.")
+    distillation: float = Field(description="Weighted sum of the terms; T²·KL to the teacher without terms.")
+    terms: Annotated[list[TermLoss], Field(max_length=8)] | None = Field(
+        default=None, description="Each term, in the order of objective.terms."
+    )
 
 
 class Progress(StatusModel):

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from distill_api.base import ApiModel
+from distill_api.terms import Term, TermType
 
 
 class Task(StrEnum):
@@ -39,7 +40,10 @@ class LearningRateSchedule(StrEnum):
 
 
 class Objective(ApiModel):
-    """L = α·CE(student, labels) + (1−α)·T²·KL(softmax(z_t/T) ‖ softmax(z_s/T)) (Hinton, Vinyals, Dean 2015)."""
+    """L = α·CE(student, labels) + (1−α)·Σ wᵢ·Lᵢ(student, teacher).
+
+    Without terms the sum is T²·KL(softmax(z_t/T) ‖ softmax(z_s/T)) (Hinton, Vinyals, Dean 2015).
+    """
 
     alpha: float = Field(
         default=0.1,
@@ -57,6 +61,16 @@ class Objective(ApiModel):
             "x-says": "must be more than 0 (4 is a good start; 1 leaves the logits as they are) and at most 100"
         },
     )
+    terms: Annotated[list[Term], Field(min_length=1, max_length=8)] | None = Field(
+        default=None,
+        description="What the student learns from the teacher, as a weighted sum; one KLDivergence, T²·KL(teacher ‖ student), "
+        "when not given.",
+    )
+
+    @property
+    def effective_terms(self) -> tuple[Term, ...]:
+        """The terms, with the default where none is given."""
+        return tuple(self.terms) if self.terms else (Term(type=TermType.KL_DIVERGENCE),)
 
 
 class Training(ApiModel):

@@ -16,9 +16,11 @@ from distill_api.contract import TrainerConfig
 from distill_trainer import uris
 from distill_trainer.data import Description
 from distill_trainer.errors import ContractBroken
+from distill_trainer.losses import TermPlan
 from distill_trainer.models import ModelSource, count_parameters, open_model
 from distill_trainer.models.builtin import INPUT_LAYER
 from distill_trainer.output import check_writable
+from distill_trainer.plan import Networks, plan_terms, term_warnings
 from distill_trainer.tasks import TaskKit, kit_of
 from distill_trainer.weights import compare_shapes
 
@@ -35,6 +37,7 @@ class Contract:
     teacher_parameters: int
     student_parameters: int
     warnings: tuple[str, ...]
+    terms: tuple[TermPlan, ...]
     notes: tuple[str, ...] = ()
 
     @property
@@ -64,10 +67,16 @@ def check(config: TrainerConfig) -> Contract:
     networks = [
         _on_meta(source, data, kit, field) for source, field in ((teacher, "teacher"), (student, "student"))
     ]
+    terms = plan_terms(
+        config.objective,
+        Networks(networks[0], networks[1], kit.example(data.shape, 2, torch.device("meta"))),
+        classes=len(data.classes),
+        samples=data.sizes["train"],
+    )
     check_writable(uris.resolve(config.output.uri, field="output.uri"), config.output.uri)
     sizes = [count_parameters(network) for network in networks]
     warnings = tuple(_warnings(config, data, *sizes))
-    return Contract(data, teacher, student, sizes[0], sizes[1], warnings, data.says)
+    return Contract(data, teacher, student, sizes[0], sizes[1], warnings, terms, data.says)
 
 
 def _check_splits(data: Description) -> None:
@@ -138,6 +147,7 @@ def _warnings(config: TrainerConfig, data: Description, teacher: int, student: i
         yield f"student is larger than teacher ({student:,} against {teacher:,} parameters): nothing is compressed"
     if config.objective.alpha == 1:
         yield "objective.alpha is 1: the teacher has no effect, the student learns from the labels alone"
+    yield from term_warnings(config.objective)
     if config.training.batch_size > data.sizes["train"]:
         yield (
             f"training.batchSize {config.training.batch_size} is more than the {data.sizes['train']} training samples: "

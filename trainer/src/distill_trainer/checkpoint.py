@@ -28,6 +28,7 @@ FORMAT = "distill-checkpoint/v1"
 KEEP = 2
 _STATE = "state.safetensors"
 _MANIFEST = "manifest.json"
+_GROUPS = ("model", "objective", "optimizer", "random", "best")
 log = logging.getLogger(__name__)
 
 
@@ -96,7 +97,12 @@ class CheckpointStore:
 
 
 def _flat(snapshot: Snapshot) -> dict[str, Tensor]:
-    groups = {"model": snapshot.model, "optimizer": snapshot.optimizer, "random": snapshot.random}
+    groups = {
+        "model": snapshot.model,
+        "objective": snapshot.objective,
+        "optimizer": snapshot.optimizer,
+        "random": snapshot.random,
+    }
     if snapshot.best:
         groups["best"] = snapshot.best.state
     return {
@@ -117,7 +123,7 @@ def _manifest(snapshot: Snapshot, identity: Identity, state_digest: str) -> dict
 
 
 def _snapshot(manifest: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Snapshot:
-    groups: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "random": {}, "best": {}}
+    groups: dict[str, dict[str, Tensor]] = {name: {} for name in _GROUPS}
     for key, tensor in tensors.items():
         group, _, name = key.partition("/")
         groups[group][name] = tensor
@@ -129,4 +135,5 @@ def _snapshot(manifest: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Sna
         model=groups["model"],
         optimizer=groups["optimizer"],
         random=groups["random"],
+        objective=groups["objective"],
     )

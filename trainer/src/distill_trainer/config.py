@@ -57,7 +57,7 @@ def _sentence(error: ValidationError, path: Path) -> str:
 
 
 def _fault(fault: ErrorDetails) -> str:
-    field = ".".join(str(part) for part in fault["loc"]) or "the config"
+    field = _path(fault["loc"])
     if fault["type"] == "extra_forbidden":
         return f"{field} is no field{_near(str(fault['loc'][-1]))}; remove it"
     if fault["type"] == "missing":
@@ -65,7 +65,16 @@ def _fault(fault: ErrorDetails) -> str:
     message = fault["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     given = fault["input"]
+    name, colon, rest = message.partition(": ")
+    if isinstance(given, dict) and colon and all(part.isidentifier() for part in name.split(".")):
+        return f"{field}.{name} {rest}"  # a rule over several fields names the one at fault itself
     return f"{field}: {message}" if isinstance(given, dict) else f"{field} is {_short(given)}: {message}"
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """As people write it: `a.b` for fields, `a[0]` for entries of lists."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return text.removeprefix(".") or "the config"
 
 
 def _near(name: str) -> str:

@@ -33,6 +33,10 @@ class _Board(Collector):
             yield _gauge("distill_train_loss", "Mean loss of the last logged steps.", now.losses.total)
             yield _gauge("distill_train_task_loss", "Cross-entropy with the labels.", now.losses.task)
             yield _gauge("distill_train_kd_loss", "Distillation loss, T² included.", now.losses.distillation)
+            terms = GaugeMetricFamily("distill_train_term_loss", "Each term, not weighted.", labels=["term"])
+            for term in now.losses.terms or ():
+                terms.add_metric([term.name], term.value)
+            yield terms
         yield _gauge("distill_train_step", "Optimizer steps done.", now.step)
         yield _gauge("distill_train_steps", "Optimizer steps in all.", now.total_steps)
         yield _gauge("distill_train_epoch", "The epoch that runs, from 1.", now.epoch)

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from distill_api.status import Losses
+from distill_api.status import Losses, TermLoss
 from distill_api.training import Metric, Training
 from distill_trainer.checkpoint import CheckpointStore
 from distill_trainer.data import DataSet
 from distill_trainer.errors import Disrupted, Diverged
 from distill_trainer.evaluate import labels_of, predict
+from distill_trainer.losses import Combined, Targets
 from distill_trainer.metrics import score
 from distill_trainer.order import batch_count, epoch_batches
 from distill_trainer.progress import ProgressBoard
@@ -32,7 +33,7 @@ from distill_trainer.snapshot import (
     random_states,
     restore,
 )
-from distill_trainer.step import Objective, make_optimizer, train_step
+from distill_trainer.step import make_optimizer, train_step
 from distill_trainer.stop import StopSignal
 from distill_trainer.teacher_outputs import TeacherOutputs
 from distill_trainer.weights import plain_tensors
@@ -48,7 +49,7 @@ class Parts:
 
     student: nn.Module
     teacher: TeacherOutputs
-    objective: Objective
+    objective: Combined
     data: DataSet
     training: Training
     metric: Metric
@@ -74,7 +75,8 @@ class Trainer:
         self._checkpoints = checkpoints
         self._board = board
         self._stop = stop
-        self._optimizer = make_optimizer(parts.student, parts.training)
+        self._optimizer = make_optimizer(parts.student, parts.training, parts.objective.parameters())
+        self._names = parts.objective.names
         self._position = Position()
         self._history: tuple[EpochRecord, ...] = ()
         self._best: Best | None = None
@@ -98,7 +100,7 @@ class Trainer:
         snapshot = self._checkpoints.latest()
         if snapshot is None:
             return
-        restore(snapshot, self._parts.student, self._optimizer)
+        restore(snapshot, self._parts.student, self._parts.objective, self._optimizer)
         self._position, self._history, self._best = snapshot.position, snapshot.history, snapshot.best
         log.info("going on from the checkpoint at step %d of %d", self._position.step, self._total)
 
@@ -108,7 +110,7 @@ class Trainer:
         order = epoch_batches(
             len(self._parts.data.train), training.batch_size, seed=training.seed, epoch=epoch
         )
-        sums = torch.tensor(self._position.sums, dtype=torch.float64, device=self._parts.device)
+        sums = torch.tensor(self._sums(self._position), dtype=torch.float64, device=self._parts.device)
         self._parts.student.train()
         drained, samples = self._position, 0
         for indices in order[self._position.batches_done :]:
@@ -124,7 +126,7 @@ class Trainer:
         self._finish_epoch(time.monotonic() - began)
 
     def _step(self, indices: Tensor) -> Tensor:
-        """One step; its losses as float64 [3]."""
+        """One step; its losses as float64 [3 + terms]."""
         parts = self._parts
         images, labels = parts.data.train.batch(indices)
         images, labels = images.to(parts.device), labels.to(parts.device)
@@ -134,24 +136,26 @@ class Trainer:
             parts.student,
             self._optimizer,
             parts.objective,
-            (images, labels),
-            parts.teacher.logits(ids, images),
+            images,
+            parts.teacher.outputs(ids, images),
+            Targets(labels, rows=indices),
             rate=rate,
             clip=parts.training.gradient_clip,
         )
-        return torch.stack(losses).double()
+        return losses.stacked()
 
     def _drain(self, sums: Tensor, since: Position, samples: int) -> None:
         """Read the losses, tell the board, and stop where they are no numbers any more."""
         values = sums.tolist()
-        self._position = replace(self._position, sums=(values[0], values[1], values[2]))
+        self._position = replace(self._position, sums=tuple(values))
         steps = self._position.step - since.step
-        total, task, distillation = (
-            (now - before) / steps for now, before in zip(values, since.sums, strict=True)
+        total, task, distillation, *terms = (
+            (now - before) / steps for now, before in zip(values, self._sums(since), strict=True)
         )
         if not all(map(math.isfinite, values)):
             raise self._diverged(since.step + 1)
-        losses = Losses(total=total, task=task, distillation=distillation)
+        named = [TermLoss(name=name, value=value) for name, value in zip(self._names, terms, strict=True)]
+        losses = Losses(total=total, task=task, distillation=distillation, terms=named)
         self._board.steps(
             step=self._position.step, epoch=self._position.epoch, samples=samples, losses=losses
         )
@@ -172,13 +176,19 @@ class Trainer:
         if self._stop.requested:
             raise self._disrupted(saved=True)
 
+    def _sums(self, position: Position) -> tuple[float, ...]:
+        """The position's sums; zeros at an epoch's start."""
+        return position.sums or (0.0,) * (3 + len(self._names))
+
     def _validate(self) -> float:
         parts = self._parts
         [predictions] = predict([parts.student], parts.data.validation, parts.device, self._stop)
         return score(parts.metric, predictions.classes, labels_of(parts.data.validation))
 
     def _record(self, metric: float, seconds: float) -> EpochRecord:
-        loss, task, distillation = (value / self._position.batches_done for value in self._position.sums)
+        loss, task, distillation, *terms = (
+            value / self._position.batches_done for value in self._position.sums
+        )
         return EpochRecord(
             epoch=self._position.epoch,
             loss=loss,
@@ -188,6 +198,7 @@ class Trainer:
             teacher_metric=self._parts.teacher_metric,
             learning_rate=learning_rate(self._position.step - 1, self._total, self._parts.training),
             seconds=round(seconds, 3),
+            terms=dict(zip(self._names, terms, strict=True)),
         )
 
     def _snapshot(self) -> Snapshot:
@@ -198,6 +209,7 @@ class Trainer:
             model=plain_tensors(self._parts.student.state_dict()),
             optimizer=optimizer_tensors(self._optimizer),
             random=random_states(),
+            objective=plain_tensors(self._parts.objective.state_dict()),
         )
 
     def _disrupted(self, *, saved: bool = False) -> Disrupted:

@@ -59,7 +59,7 @@ def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal) -> Outc
         log.info("this recipe is trained already: %s", earlier.message)
         return earlier
     stop.check()
-    trained = _train(config, models, data, device, output, identity, board, stop)
+    trained = _train(config, contract, models, data, device, output, identity, board, stop)
     finished = Finished(
         config, contract, data, models.teacher, models.student, trained, identity, device, output
     )
@@ -91,6 +91,7 @@ def _load_models(contract: Contract, data: DataSet, device: torch.device, seed: 
 
 def _train(
     config: TrainerConfig,
+    contract: Contract,
     models: Models,
     data: DataSet,
     device: torch.device,
@@ -101,10 +102,11 @@ def _train(
 ) -> Trained:
     [teacher] = predict([models.teacher], data.validation, device, stop)
     metric = config.evaluation.metric
+    objective = kit_of(config.task).objective(config.objective, contract.terms).to(device)
     parts = Parts(
         student=models.student,
-        teacher=Online(models.teacher),
-        objective=kit_of(config.task).objective(config.objective),
+        teacher=Online(models.teacher, objective.teacher_layers),
+        objective=objective,
         data=data,
         training=config.training,
         metric=metric,

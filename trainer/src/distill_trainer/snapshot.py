@@ -15,17 +15,20 @@ from distill_trainer.weights import plain_tensors
 
 @dataclass(frozen=True)
 class Position:
-    """How far the training is: `batches_done` of `epoch` (from 1), and the sums of the epoch's losses so far."""
+    """How far the training is: `batches_done` of `epoch` (from 1), and the sums of the epoch's losses so far.
+
+    The sums are total, task, distillation and each term; empty at an epoch's start.
+    """
 
     epoch: int = 1
     batches_done: int = 0
     step: int = 0
-    sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    sums: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One finished epoch: mean losses, both models on the validation split."""
+    """One finished epoch: mean losses (of each term by its name too), both models on the validation split."""
 
     epoch: int
     loss: float
@@ -35,6 +38,7 @@ class EpochRecord:
     teacher_metric: float
     learning_rate: float
     seconds: float
+    terms: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Snapshot:
     model: dict[str, Tensor] = field(repr=False)
     optimizer: dict[str, Tensor] = field(repr=False)
     random: dict[str, Tensor] = field(repr=False)
+    objective: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -105,8 +110,11 @@ def restore_random(states: dict[str, Tensor]) -> None:
             torch.cuda.set_rng_state(states[f"cuda.{index}"], index)
 
 
-def restore(snapshot: Snapshot, student: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put model, optimizer and generators where they were."""
+def restore(
+    snapshot: Snapshot, student: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    """Put model, what the objective learns and remembers, optimizer and generators where they were."""
     student.load_state_dict(snapshot.model)
+    objective.load_state_dict(snapshot.objective)
     restore_optimizer(optimizer, snapshot.optimizer)
     restore_random(snapshot.random)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from distill_api.training import Optimizer, Training
-from distill_trainer.losses import LossParts
-
-Objective = Callable[[Tensor, Tensor, Tensor], LossParts]
-"""Student's logits, teacher's logits, labels → loss."""
+from distill_trainer.layers import watch
+from distill_trainer.losses import Combined, LossParts, Outputs, Targets
 
 
-def make_optimizer(student: nn.Module, training: Training) -> torch.optim.Optimizer:
-    """AdamW, or SGD with momentum 0.9; weight decay is decoupled from the gradient in both (arXiv 1711.05101)."""
+def make_optimizer(
+    student: nn.Module, training: Training, learnt: Iterable[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """For the student and what the objective itself learns (`learnt`: regressors, projections).
+
+    AdamW, or SGD with momentum 0.9; weight decay is decoupled from the gradient in both (arXiv 1711.05101).
+    """
+    parameters = [*student.parameters(), *learnt]
     if training.optimizer is Optimizer.ADAMW:
-        return torch.optim.AdamW(
-            student.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
-        )
-    sgd = torch.optim.SGD(student.parameters(), lr=training.learning_rate, momentum=0.9)
+        return torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
+    sgd = torch.optim.SGD(parameters, lr=training.learning_rate, momentum=0.9)
     sgd.register_step_pre_hook(lambda optimizer, _args, _kwargs: _shrink(optimizer, training.weight_decay))
     return sgd
 
@@ -36,21 +38,25 @@ def _shrink(optimizer: torch.optim.Optimizer, decay: float) -> None:
 def train_step(
     student: nn.Module,
     optimizer: torch.optim.Optimizer,
-    objective: Objective,
-    batch: tuple[Tensor, Tensor],
-    teacher_logits: Tensor,
+    objective: Combined,
+    images: Tensor,
+    teacher: Outputs,
+    targets: Targets,
     *,
     rate: float,
     clip: float | None,
 ) -> LossParts:
-    """Change the student once. `batch` is images [B, C, H, W] and labels [B]; the parts are detached scalars."""
-    images, labels = batch
+    """Change the student once, on images [B, C, H, W]; the parts are detached scalars."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
-    parts = objective(student(images), teacher_logits, labels)
+    with watch(student, objective.student_layers) as layers:
+        logits = student(images)
+    parts: LossParts = objective(Outputs(logits, layers), teacher, targets)
     torch.autograd.backward(parts.total)
     if clip is not None:
-        nn.utils.clip_grad_norm_(student.parameters(), clip)
+        nn.utils.clip_grad_norm_(
+            [weight for group in optimizer.param_groups for weight in group["params"]], clip
+        )
     optimizer.step()
-    return LossParts(*(part.detach() for part in parts))
+    return parts.detached()

@@ -1,33 +1,74 @@
-"""The objective of the API: hard labels and teacher, weighed by α."""
+"""The objective of the API: hard labels and teacher, weighed by α; the teacher's part is a weighted sum of terms."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from distill_trainer.losses.cross_entropy import cross_entropy
-from distill_trainer.losses.kl_divergence import kl_divergence
+from distill_trainer.losses.term import Outputs, Targets, TeacherTerm
 
 
-class LossParts(NamedTuple):
-    """The loss and what it is made of; scalars."""
+@dataclass(frozen=True)
+class LossParts:
+    """The loss and what it is made of; scalars. `terms` are the Lᵢ, not weighted, in the order of the objective."""
 
     total: Tensor
     task: Tensor
     distillation: Tensor
+    terms: tuple[Tensor, ...] = ()
+
+    def detached(self) -> LossParts:
+        """The same numbers without what a backward pass needs."""
+        terms = tuple(term.detach() for term in self.terms)
+        return LossParts(self.total.detach(), self.task.detach(), self.distillation.detach(), terms)
+
+    def stacked(self) -> Tensor:
+        """Total, task, distillation and each term as one float64 tensor [3 + terms]."""
+        return torch.stack([self.total, self.task, self.distillation, *self.terms]).double()
 
 
 @dataclass(frozen=True)
-class Combined:
-    """L = α · CE(z_s, labels) + (1 − α) · T² · KL(softmax(z_t/T) ‖ softmax(z_s/T))."""
+class Weighted:
+    """A term with its weight wᵢ and the name that progress and report show."""
 
-    alpha: float
-    temperature: float
+    name: str
+    weight: float
+    term: TeacherTerm
 
-    def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor) -> LossParts:
-        """Logits [B, C] of both and labels int64 [B] → scalars averaged over rows."""
-        task = cross_entropy(student, labels)
-        distillation = kl_divergence(student, teacher, self.temperature)
-        return LossParts(self.alpha * task + (1 - self.alpha) * distillation, task, distillation)
+
+class Combined(nn.Module):
+    """L = α · CE(z_s, labels) + (1 − α) · Σ wᵢ · Lᵢ. α weighs the labels; frameworks disagree about that."""
+
+    def __init__(self, alpha: float, terms: Sequence[Weighted]) -> None:
+        super().__init__()
+        self._alpha = alpha
+        self._weights = tuple(each.weight for each in terms)
+        self.names = tuple(each.name for each in terms)
+        self.terms = nn.ModuleList(each.term for each in terms)
+
+    @property
+    def student_layers(self) -> tuple[str, ...]:
+        """The layers of the student that the terms look at."""
+        return tuple(dict.fromkeys(name for term in self._terms() for name in term.student_layers))
+
+    @property
+    def teacher_layers(self) -> tuple[str, ...]:
+        """The layers of the teacher that the terms look at."""
+        return tuple(dict.fromkeys(name for term in self._terms() for name in term.teacher_layers))
+
+    def _terms(self) -> Iterator[TeacherTerm]:
+        for term in self.terms:
+            assert isinstance(term, TeacherTerm)  # noqa: S101 - ModuleList forgets the type
+            yield term
+
+    def forward(self, student: Outputs, teacher: Outputs, targets: Targets) -> LossParts:
+        """Outputs of both for one batch → scalars averaged over rows."""
+        task = cross_entropy(student.logits, targets.labels, mask=targets.mask, count=targets.count)
+        values = tuple(term.compare(student, teacher, targets) for term in self._terms())
+        weighted = [weight * value for weight, value in zip(self._weights, values, strict=True)]
+        distillation = torch.stack(weighted).sum() if weighted else torch.zeros_like(task)
+        return LossParts(self._alpha * task + (1 - self._alpha) * distillation, task, distillation, values)

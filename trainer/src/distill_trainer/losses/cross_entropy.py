@@ -6,8 +6,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill_trainer.losses.precision import at_least_float32
+from distill_trainer.losses.rows import Count, flat_rows, mean_over_rows
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean over rows of −log softmax(z)[label]. Logits [B, C], labels int64 [B]; a scalar in nats."""
-    return F.cross_entropy(at_least_float32(logits), labels)
+def cross_entropy(
+    logits: Tensor, labels: Tensor, *, mask: Tensor | None = None, count: Count = None
+) -> Tensor:
+    """Mean over rows of −log softmax(z)[label]. Logits [..., C], labels int64 [...]; a scalar in nats."""
+    labels = labels.flatten() if mask is None else labels[mask]
+    per_row = F.cross_entropy(at_least_float32(flat_rows(logits, mask)), labels, reduction="none")
+    return mean_over_rows(per_row, count)

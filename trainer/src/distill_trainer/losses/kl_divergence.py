@@ -1,23 +1,129 @@
-"""Kullback–Leibler divergence from the teacher's softened distribution to the student's.
+"""Divergences between the teacher's softened distribution p and the student's q.
 
-Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network (arXiv 1503.02531), section 2.
+Forward: Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network (arXiv 1503.02531), section 2.
+Jensen–Shannon: Agarwal et al.: On-Policy Distillation of Language Models (GKD, arXiv 2306.13649), equation 1.
+Skewed: Ko et al.: DistiLLM (arXiv 2402.03898), equation 3.
+
+Every variant is multiplied by T², so that changing T leaves the size of the gradient, and is summed over classes.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill_trainer.losses.precision import at_least_float32
+from distill_api.terms import KLVariant, Term
+from distill_trainer.losses.rows import Count, mean_over_rows, valid_rows
+from distill_trainer.losses.term import LogitTerm, TermPlan
+
+DEFAULT_BETA, DEFAULT_SKEW = 0.5, 0.1
+_Divergence = Callable[[Tensor, Tensor], Tensor]
 
 
-def kl_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T² · KL(softmax(z_t/T) ‖ softmax(z_s/T)), summed over classes and averaged over rows. Logits [B, C]; nats.
+def kl_divergence(
+    student: Tensor, teacher: Tensor, temperature: float, *, mask: Tensor | None = None, count: Count = None
+) -> Tensor:
+    """T² · KL(softmax(z_t/T) ‖ softmax(z_s/T)), summed over classes, mean over rows. Logits [..., C]; nats.
 
-    T² keeps the gradient's size when T changes: ∂L/∂z_s = T(q − p)/B, and for T → ∞ the loss goes to
-    ‖z̄_s − z̄_t‖²/(2C) on zero-mean logits. It is 0 with zero gradient where both are equal.
+    ∂L/∂z_s = T(q − p)/N, and for T → ∞ the loss goes to ‖z̄_s − z̄_t‖²/(2C) on zero-mean logits. It is 0 with zero
+    gradient where both are equal.
     """
-    log_p = F.log_softmax(at_least_float32(teacher) / temperature, dim=-1)
-    log_q = F.log_softmax(at_least_float32(student) / temperature, dim=-1)
-    per_row = (log_p.exp() * (log_p - log_q)).sum(dim=-1)
-    return per_row.mean() * temperature**2
+    return _softened(_kl, student, teacher, temperature, mask, count)
+
+
+def reverse_kl(
+    student: Tensor, teacher: Tensor, temperature: float, *, mask: Tensor | None = None, count: Count = None
+) -> Tensor:
+    """T² · KL(q ‖ p): the student is punished for what the teacher finds unlikely, and may leave modes out."""
+    return _softened(lambda p, q: _kl(q, p), student, teacher, temperature, mask, count)
+
+
+def jensen_shannon(
+    student: Tensor,
+    teacher: Tensor,
+    temperature: float,
+    *,
+    beta: float = DEFAULT_BETA,
+    mask: Tensor | None = None,
+    count: Count = None,
+) -> Tensor:
+    """T² · (β·KL(p ‖ M) + (1−β)·KL(q ‖ M)) with M = βp + (1−β)q, mixed as probabilities.
+
+    Continuous in β and exactly 0 at both ends, where nothing would be learnt: they raise ValueError.
+    """
+    if not 0 < beta < 1:
+        raise ValueError(f"beta is {beta:g}: at 0 and 1 this loss is 0 everywhere; use Forward or Reverse")
+    return _softened(partial(_jensen_shannon, beta=beta), student, teacher, temperature, mask, count)
+
+
+def skewed_kl(
+    student: Tensor,
+    teacher: Tensor,
+    temperature: float,
+    *,
+    skew: float = DEFAULT_SKEW,
+    mask: Tensor | None = None,
+    count: Count = None,
+) -> Tensor:
+    """T² · KL(p ‖ λp + (1−λ)q): bounded by −log λ, so that a student far away gives no huge gradient."""
+
+    def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+        return _kl(log_p, _mixture(log_p, log_q, skew))
+
+    return _softened(divergence, student, teacher, temperature, mask, count)
+
+
+class KLDivergenceTerm(LogitTerm):
+    """The variant that the term names."""
+
+    @classmethod
+    def of(cls, plan: TermPlan) -> KLDivergenceTerm:
+        """From the API's term."""
+        return cls(
+            partial(
+                _VARIANTS[plan.term.variant or KLVariant.FORWARD](plan.term), temperature=plan.temperature
+            )
+        )
+
+
+_VARIANTS: dict[KLVariant, Callable[[Term], Callable[..., Tensor]]] = {
+    KLVariant.FORWARD: lambda _: kl_divergence,
+    KLVariant.REVERSE: lambda _: reverse_kl,
+    KLVariant.JENSEN_SHANNON: lambda term: partial(
+        jensen_shannon, beta=DEFAULT_BETA if term.beta is None else term.beta
+    ),
+    KLVariant.SKEWED: lambda term: partial(skewed_kl, skew=DEFAULT_SKEW if term.skew is None else term.skew),
+}
+
+
+def _softened(
+    divergence: _Divergence,
+    student: Tensor,
+    teacher: Tensor,
+    temperature: float,
+    mask: Tensor | None,
+    count: Count,
+) -> Tensor:
+    z_s, z_t = valid_rows(student, teacher, mask)
+    log_p, log_q = F.log_softmax(z_t / temperature, dim=-1), F.log_softmax(z_s / temperature, dim=-1)
+    return mean_over_rows(divergence(log_p, log_q), count) * temperature**2
+
+
+def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p ‖ q) of each row; the logarithms are subtracted first, which keeps the digits of a small difference."""
+    return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+
+
+def _jensen_shannon(log_p: Tensor, log_q: Tensor, *, beta: float) -> Tensor:
+    log_m = _mixture(log_p, log_q, beta)
+    return beta * _kl(log_p, log_m) + (1 - beta) * _kl(log_q, log_m)
+
+
+def _mixture(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:
+    """log(share·p + (1−share)·q)."""
+    return torch.logaddexp(log_p + math.log(share), log_q + math.log1p(-share))

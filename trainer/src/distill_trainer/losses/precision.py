@@ -6,6 +6,6 @@ import torch
 from torch import Tensor
 
 
-def at_least_float32(logits: Tensor) -> Tensor:
+def at_least_float32(values: Tensor) -> Tensor:
     """Half precisions become float32: their softmax loses the small probabilities that distillation is about."""
-    return logits.float() if logits.dtype in {torch.float16, torch.bfloat16} else logits
+    return values.float() if values.dtype in {torch.float16, torch.bfloat16} else values

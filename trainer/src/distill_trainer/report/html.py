@@ -11,7 +11,7 @@ from distill_trainer.report.confusion import confusion_matrix, worst_confusions
 from distill_trainer.report.curves import Line, curve_chart, interval_chart
 from distill_trainer.report.page import Page
 from distill_trainer.report.pictures import disagreements
-from distill_trainer.report.tables import class_table, headline_table, lineage_list
+from distill_trainer.report.tables import class_table, headline_table, lineage_list, term_table
 from distill_trainer.report.words import escape, metric_name, percent, seconds, thousands
 
 
@@ -53,7 +53,7 @@ def _header(page: Page) -> str:
 def _sections(page: Page) -> list[str]:
     return [
         _section("Student against teacher", headline_table(page) + _intervals(page)),
-        _section("Learning", f"<div class='pair'>{_loss_chart(page)}{_metric_chart(page)}</div>{_learning_note(page)}"),
+        _section("Learning", f"<div class='pair'>{_loss_chart(page)}{_metric_chart(page)}</div>{term_table(page)}{_learning_note(page)}"),
         _section("Confusion matrix of the student", _confusion(page)),
         _section("Class by class", class_table(page)),
         _section("Where they disagree", disagreements(page)),
@@ -85,7 +85,11 @@ def _loss_chart(page: Page) -> str:
     lines = [
         Line("total", "total", [record.loss for record in history]),
         Line("labels (cross-entropy)", "labels", [record.task_loss for record in history]),
-        Line("teacher (T²·KL)", "teacher", [record.distillation_loss for record in history]),
+        Line(
+            "teacher (T²·KL)" if page.config.objective.terms is None else "teacher (terms)",
+            "teacher",
+            [record.distillation_loss for record in history],
+        ),
     ]
     return curve_chart("Training losses", lines)
 

@@ -80,6 +80,21 @@ def class_table(page: Page) -> str:
     return note + _table(heads, [row for _, row in worst], "classes")
 
 
+def term_table(page: Page) -> str:
+    """Each term of the objective by its name; nothing where the job names none."""
+    terms = page.config.objective.terms
+    if terms is None:
+        return ""
+    first, last = page.history[0].terms, page.history[-1].terms
+    rows = [
+        (escape(name), f"{term.weight:g}", f"{first[name]:.4g}", f"{last[name]:.4g}")
+        for name, term in zip(last, terms, strict=True)
+    ]
+    return _table(
+        ("term", "weight", "first epoch<small>mean loss</small>", "last epoch<small>mean loss</small>"), rows
+    )
+
+
 def lineage_list(page: Page) -> str:
     """Digests and sources."""
     lineage = page.lineage

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from distill_api.sources import Dataset
 from distill_api.training import Objective
 from distill_trainer import data
 from distill_trainer.data import DataSet, Description
-from distill_trainer.losses import Combined
+from distill_trainer.losses import Combined, TermPlan, build_objective
 from distill_trainer.models import Shape
 
 
@@ -24,9 +26,9 @@ class ImageClassification:
         """See TaskKit."""
         return data.load(dataset, seed=seed)
 
-    def objective(self, objective: Objective) -> Combined:
-        """α·CE + (1−α)·T²·KL."""
-        return Combined(objective.alpha, objective.temperature)
+    def objective(self, objective: Objective, plans: Sequence[TermPlan]) -> Combined:
+        """α·CE + (1−α)·Σ wᵢ·Lᵢ; a row of the losses is an image."""
+        return build_objective(objective.alpha, plans)
 
     def example(self, shape: Shape, batch: int, device: torch.device) -> Tensor:
         """A grey batch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from distill_api.sources import Dataset
 from distill_api.training import Objective
 from distill_trainer.data import DataSet, Description
-from distill_trainer.losses import Combined
+from distill_trainer.losses import Combined, TermPlan
 from distill_trainer.models import Shape
 
 
@@ -23,8 +24,8 @@ class TaskKit(Protocol):
     def load(self, dataset: Dataset, *, seed: int) -> DataSet:
         """The data, split. Raises UserError."""
 
-    def objective(self, objective: Objective) -> Combined:
-        """The loss of logits and labels."""
+    def objective(self, objective: Objective, plans: Sequence[TermPlan]) -> Combined:
+        """The loss, from the terms that the contract check planned."""
 
     def example(self, shape: Shape, batch: int, device: torch.device) -> Tensor:
         """An input of the right shape and any content: for the check's forward pass and for latency."""

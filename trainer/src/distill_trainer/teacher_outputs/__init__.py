@@ -11,6 +11,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from distill_trainer.losses import Outputs
 from distill_trainer.teacher_outputs.online import Online
 
 __all__ = ["Online", "TeacherOutputs"]
@@ -19,5 +20,8 @@ __all__ = ["Online", "TeacherOutputs"]
 class TeacherOutputs(Protocol):
     """What the teacher says about samples."""
 
-    def logits(self, ids: Sequence[str], images: Tensor) -> Tensor:
-        """Logits [B, C] for the samples `ids`, whose inputs are `images` [B, C, H, W], on the images' device."""
+    def outputs(self, ids: Sequence[str], images: Tensor) -> Outputs:
+        """Logits [B, C], and the layers that the objective compares, for the samples `ids` with inputs `images` [B, C, H, W].
+
+        On the images' device, without gradients.
+        """

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from distill_trainer.layers import watch
+from distill_trainer.losses import Outputs
+
 
 class Online:
     """Runs the teacher on each batch. The teacher never moves: eval mode, no gradient, its statistics frozen."""
 
-    def __init__(self, teacher: nn.Module) -> None:
+    def __init__(self, teacher: nn.Module, layers: Sequence[str] = ()) -> None:
         self._teacher = teacher.eval().requires_grad_(requires_grad=False)
+        self._layers = tuple(layers)
 
-    def logits(self, ids: Sequence[str], images: Tensor) -> Tensor:  # noqa: ARG002  (a store needs the ids)
-        """Logits [B, C]. `clone` makes an ordinary tensor of the inference one, which autograd could not save."""
-        with torch.inference_mode():
-            outputs = self._teacher(images)
-        logits: Tensor = outputs.clone()
-        return logits
+    def outputs(self, ids: Sequence[str], images: Tensor) -> Outputs:  # noqa: ARG002  (a store needs the ids)
+        """One forward pass. `clone` makes ordinary tensors of inference ones, which autograd could not save."""
+        with torch.inference_mode(), watch(self._teacher, self._layers) as layers:
+            logits = self._teacher(images)
+        return Outputs(logits.clone(), {name: output.clone() for name, output in layers.items()})

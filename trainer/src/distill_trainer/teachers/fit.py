@@ -15,7 +15,7 @@ from distill_trainer.checkpoint import CheckpointStore, Identity
 from distill_trainer.data import DataSet, Split
 from distill_trainer.evaluate import labels_of, predict
 from distill_trainer.loop import Parts, Trainer
-from distill_trainer.losses import Combined
+from distill_trainer.losses import Outputs, kl_objective
 from distill_trainer.metrics import score
 from distill_trainer.progress import ProgressBoard
 from distill_trainer.snapshot import Snapshot
@@ -29,9 +29,9 @@ class LabelsAlone:
     def __init__(self, classes: int) -> None:
         self._classes = classes
 
-    def logits(self, ids: Sequence[str], images: Tensor) -> Tensor:
+    def outputs(self, ids: Sequence[str], images: Tensor) -> Outputs:
         """Zeros [B, classes]."""
-        return images.new_zeros(len(ids), self._classes)
+        return Outputs(images.new_zeros(len(ids), self._classes))
 
 
 class NoCheckpoints(CheckpointStore):
@@ -67,13 +67,15 @@ def fit(
 ) -> nn.Module:
     """Train `network` in place, its best epoch by validation kept; with labels alone where there is no teacher.
 
+    Of the objective α and T count: a benchmark's term is KLDivergence.
+
     Raises Diverged, and Disrupted when `stop` is asked for.
     """
     alone = teacher is None
     parts = Parts(
         student=network,
         teacher=teacher or LabelsAlone(len(data.classes)),
-        objective=Combined(1.0 if alone else objective.alpha, objective.temperature),
+        objective=kl_objective(1.0 if alone else objective.alpha, objective.temperature),
         data=data,
         training=training,
         metric=Metric.ACCURACY,

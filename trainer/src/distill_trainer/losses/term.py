@@ -1,0 +1,100 @@
+"""What a term of the objective is to the training: a module that compares two models' outputs on one batch.
+
+A term may learn (regressors, projections) and remember (a memory bank): parameters go to the optimizer, parameters and
+buffers to the checkpoint, none of it to the student. The contract check plans terms; `losses.build_term` builds them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from distill_api.terms import Projection, Term
+from distill_trainer.losses.rows import Count
+
+LOGITS = "logits"
+"""Stands for the model's own output where a pair of layers could stand."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model says of a batch: logits [..., C], and outputs of the layers that somebody asked for, by name."""
+
+    logits: Tensor
+    layers: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def of(self, layer: str) -> Tensor:
+        """The output of a layer, or the logits."""
+        return self.logits if layer == LOGITS else self.layers[layer]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is known of the batch. Labels int64 [...]; `rows` are the samples' places in the training split, int64 [B].
+
+    `mask` (bool [...]) leaves padding out and `count` is the number of rows of the whole step; see `losses.rows`.
+    """
+
+    labels: Tensor
+    rows: Tensor | None = None
+    mask: Tensor | None = None
+    count: Count = None
+
+
+@dataclass(frozen=True)
+class PlannedPair:
+    """A pair of layers that exist, each with the shape of its output, batch left out."""
+
+    teacher: str
+    student: str
+    teacher_shape: tuple[int, ...]
+    student_shape: tuple[int, ...]
+    projection: Projection | None = None
+
+
+@dataclass(frozen=True)
+class TermPlan:
+    """A term that was checked against both models. `temperature` is the one that holds; `samples` those of training."""
+
+    name: str
+    term: Term
+    temperature: float
+    pairs: tuple[PlannedPair, ...] = ()
+    samples: int = 0
+
+
+class TeacherTerm(nn.Module, ABC):
+    """One Lᵢ. `pairs` are what it looks at beside the logits."""
+
+    def __init__(self, pairs: Sequence[PlannedPair] = ()) -> None:
+        super().__init__()
+        self.pairs = tuple(pairs)
+
+    @property
+    def student_layers(self) -> tuple[str, ...]:
+        """Names of the student's layers; the logits are no layer."""
+        return tuple(pair.student for pair in self.pairs if pair.student != LOGITS)
+
+    @property
+    def teacher_layers(self) -> tuple[str, ...]:
+        """Names of the teacher's layers."""
+        return tuple(pair.teacher for pair in self.pairs if pair.teacher != LOGITS)
+
+    @abstractmethod
+    def compare(self, student: Outputs, teacher: Outputs, targets: Targets) -> Tensor:
+        """The loss, a scalar that is not weighted yet."""
+
+
+class LogitTerm(TeacherTerm):
+    """A term that is a pure function of both logits."""
+
+    def __init__(self, loss: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self._loss = loss
+
+    def compare(self, student: Outputs, teacher: Outputs, targets: Targets) -> Tensor:
+        """See TeacherTerm."""
+        return self._loss(student.logits, teacher.logits, mask=targets.mask, count=targets.count)
