@@ -27,6 +27,7 @@ from distill_api.training import Objective, Training
 from distill_trainer import data
 from distill_trainer.data import DataSet, Split
 from distill_trainer.stop import StopSignal
+from distill_trainer.teacher_outputs import Outputs
 from distill_trainer.teachers import shipped
 from distill_trainer.teachers.__main__ import RECIPES, train_teacher
 from distill_trainer.teachers.fit import accuracy, fit, new_network
@@ -102,9 +103,9 @@ class Remembered:
         with torch.no_grad():
             self._logits = torch.cat([teacher(split.batch(part)[0]) for part in parts])
 
-    def logits(self, ids: list[str], images: Tensor) -> Tensor:
+    def outputs(self, ids: list[str], images: Tensor) -> Outputs:
         """Logits [B, classes]."""
-        return self._logits[[self._rows[name] for name in ids]].to(images.device)
+        return Outputs(self._logits[[self._rows[name] for name in ids]].to(images.device))
 
 
 class Part:

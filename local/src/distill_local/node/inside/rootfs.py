@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 
 from distill_local.node.inside import syscalls as sys_
 
@@ -198,9 +199,19 @@ def _mount_volume(made: _Root, volume: dict[str, Any]) -> str:
     source = volume["source"]
     target = made.mount_target(volume["target"], folder=os.path.isdir(source))
     sys_.mount(source, target, None, sys_.MS_BIND | sys_.MS_REC)
+    _keep_programs(made, source, volume["target"].rstrip("/"))
     if volume["readonly"]:
         sys_.make_readonly(target, recursive=True)
     return target
+
+
+def _keep_programs(made: _Root, source: str, target: str) -> None:
+    """Show what the containers run from even where a volume covers it: a checkout below /tmp under an emptyDir at /tmp."""
+    checkout = __file__.rsplit("/local/src/", 1)[0]
+    for folder in {checkout, sys.prefix, sys.base_prefix}:
+        if folder.startswith(f"{target}/") and os.path.isdir(folder):
+            os.makedirs(source + folder[len(target) :], exist_ok=True)
+            made.bind(folder, made.mount_target(folder, folder=True))
 
 
 def build(spec: dict[str, Any]) -> str:
