@@ -39,7 +39,7 @@ bench-quality: setup ## does distilling help? students with and without a teache
 	@$(BIN)/python tests/bench/quality.py
 
 bench-operator: setup ## apply to Job: how long, and how many API requests
-	@$(BIN)/python tests/bench/operator.py
+	@$(BIN)/python tests/bench/operator_cost.py
 
 up: setup ## start the local Kubernetes with KServe and leave it running
 	@$(BIN)/distill up --with kserve
