@@ -13,6 +13,8 @@ from pydantic import Field
 
 from distill_api.base import ApiModel
 from distill_api.delivery import Output
+from distill_api.job import DistillationJobSpec
+from distill_api.naming import recipe_digest
 from distill_api.sources import Dataset, Student, Teacher
 from distill_api.status import Lineage, Result, StatusModel
 from distill_api.training import Evaluation, Objective, Task, Training
@@ -64,6 +66,22 @@ class TrainerConfig(ApiModel):
     output: Output
     recipe_digest: Annotated[str, Field(max_length=80)] = Field(
         description="Digest of everything that shapes the student; a checkpoint of another recipe is never resumed."
+    )
+
+
+def trainer_config(job: JobReference, spec: DistillationJobSpec) -> TrainerConfig:
+    """What the trainer is told of a job: by the operator in a cluster, by `distill run` without one."""
+    return TrainerConfig(
+        job=job,
+        task=spec.task,
+        teacher=spec.teacher,
+        student=spec.student,
+        dataset=spec.dataset,
+        objective=spec.objective,
+        training=spec.training,
+        evaluation=spec.evaluation,
+        output=spec.output,
+        recipe_digest=recipe_digest(spec),
     )
 
 

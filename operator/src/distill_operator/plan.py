@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from distill_api.contract import JobReference, TrainerConfig
+from distill_api.contract import JobReference, TrainerConfig, trainer_config
 from distill_api.job import DistillationJobSpec
-from distill_api.naming import child_name, digest, recipe_digest, short
+from distill_api.naming import child_name, digest, short
 from distill_operator.kinds import Owner
 from distill_operator.settings import Settings
 
@@ -50,7 +50,7 @@ class TrainingPlan:
 
 def training_plan(owner: Owner, spec: DistillationJobSpec, settings: Settings) -> TrainingPlan:
     """The plan of one job; the same for the same arguments, whenever it is asked for."""
-    config = trainer_config(owner, spec)
+    config = trainer_config(JobReference(namespace=owner.namespace, name=owner.name), spec)
     content = short(digest(config.wire()))
     return TrainingPlan(
         owner=owner,
@@ -65,22 +65,6 @@ def training_plan(owner: Owner, spec: DistillationJobSpec, settings: Settings) -
         claims=claims(spec),
         shared_memory=_shared_memory(spec),
         grace_seconds=settings.termination_grace,
-    )
-
-
-def trainer_config(owner: Owner, spec: DistillationJobSpec) -> TrainerConfig:
-    """The document that the trainer reads."""
-    return TrainerConfig(
-        job=JobReference(namespace=owner.namespace, name=owner.name),
-        task=spec.task,
-        teacher=spec.teacher,
-        student=spec.student,
-        dataset=spec.dataset,
-        objective=spec.objective,
-        training=spec.training,
-        evaluation=spec.evaluation,
-        output=spec.output,
-        recipe_digest=recipe_digest(spec),
     )
 
 

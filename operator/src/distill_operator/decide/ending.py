@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from distill_api.contract import Outcome
+from distill_api.gate import judge
 from distill_api.status import ConditionType, Result
 from distill_operator.decide.delivery import delivery
-from distill_operator.decide.gate import judge
 from distill_operator.decide.reasons import Reason
 from distill_operator.verdict import Case, Said, Verdict, no, yes
 

@@ -2,7 +2,8 @@
 
 Without `gate.confidence` the point estimates are judged; with it the bounds of their intervals that are worse for
 the student: the upper end of the drop, the lower end of the metric. The API's rules see to it that the gate's metric
-and confidence are those that were measured.
+and confidence are those that were measured. The operator judges with it before it serves a student, the command line
+after a training without a cluster.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 import pytest
 
 from distill_api.delivery import Gate
+from distill_api.gate import judge
 from distill_api.status import Artifact, Drop, ModelResult, Result
-from distill_operator.decide.gate import judge
 
 
 def model(metric, low, high):
