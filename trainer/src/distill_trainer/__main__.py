@@ -1,4 +1,4 @@
-"""`python -m distill_trainer [train | check] --config trainer.json`: what the training and the check pods run."""
+"""`python -m distill_trainer [train | check] --config trainer.json [--json]`: what the training and the check pods run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from distill_api.contract import CONFIG_PATH
+from distill_trainer.json_lines import JsonLines
 from distill_trainer.stop import StopSignal
 
 
@@ -22,13 +23,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--config", type=Path, default=Path(CONFIG_PATH), help=f"trainer.json (default: {CONFIG_PATH})"
     )
+    parser.add_argument(
+        "--json", action="store_true", help="progress and log as JSON lines on standard output, too"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
     stop = StopSignal()
     stop.install()
+    lines = JsonLines(sys.stdout, stop) if options.json else None
+    if lines:
+        logging.getLogger().addHandler(lines.handler())
     from distill_trainer.program import run  # noqa: PLC0415  (torch takes seconds; a signal must count before)
 
-    return int(run(options.command, options.config, stop))
+    return int(run(options.command, options.config, stop, lines.progress if lines else None))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from distill_api.contract import ExitCode, Outcome, TrainerConfig
+from distill_api.status import Progress
 from distill_trainer import outcome
 from distill_trainer.check import check
 from distill_trainer.config import read_config
@@ -17,21 +19,22 @@ from distill_trainer.serve_progress import serving
 from distill_trainer.stop import StopSignal
 
 log = logging.getLogger(__name__)
+Watch = Callable[[Progress], None]
 
 
-def run(command: str, config: Path, stop: StopSignal) -> ExitCode:
-    """Run `check` or `train`; never raises."""
-    code, answer = _guarded(command, config, stop)
+def run(command: str, config: Path, stop: StopSignal, watch: Watch | None = None) -> ExitCode:
+    """Run `check` or `train`; `watch` is told of every change of the progress. Never raises."""
+    code, answer = _guarded(command, config, stop, watch)
     outcome.write(answer)
     if code is not ExitCode.SUCCEEDED:
         print(answer.message, file=sys.stderr)
     return code
 
 
-def _guarded(command: str, path: Path, stop: StopSignal) -> tuple[ExitCode, Outcome]:
+def _guarded(command: str, path: Path, stop: StopSignal, watch: Watch | None) -> tuple[ExitCode, Outcome]:
     try:
         config = read_config(path)
-        answer = _check(config) if command == "check" else _train(config, stop)
+        answer = _check(config) if command == "check" else _train(config, stop, watch)
     except UserError as error:
         return error.exit_code, outcome.outcome(error.reason, error.message)
     except Disrupted as end:
@@ -47,8 +50,8 @@ def _check(config: TrainerConfig) -> Outcome:
     return outcome.outcome("ContractValid", check(config).sentence)
 
 
-def _train(config: TrainerConfig, stop: StopSignal) -> Outcome:
-    board = ProgressBoard()
+def _train(config: TrainerConfig, stop: StopSignal, watch: Watch | None) -> Outcome:
+    board = ProgressBoard(watch)
     with serving(board, metric=config.evaluation.metric.value):
         try:
             return train(config, board, stop)

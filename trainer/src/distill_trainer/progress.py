@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,9 +18,10 @@ log = logging.getLogger(__name__)
 
 
 class ProgressBoard:
-    """The current progress, and the throughput it is estimated from."""
+    """The current progress, and the throughput it is estimated from. `watch` is told of every change."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Callable[[Progress], None] | None = None) -> None:
+        self._watch = watch
         self._progress = Progress(last_update=_now())
         self._samples_total = 0
         self._first_step = 0
@@ -78,6 +80,8 @@ class ProgressBoard:
 
     def _update(self, **values: Any) -> None:
         self._progress = self._progress.model_copy(update={**values, "last_update": _now()})
+        if self._watch is not None:
+            self._watch(self._progress)
 
 
 class TerminalBar:
