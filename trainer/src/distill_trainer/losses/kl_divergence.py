@@ -4,7 +4,8 @@ Forward: Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network (ar
 Jensen–Shannon: Agarwal et al.: On-Policy Distillation of Language Models (GKD, arXiv 2306.13649), equation 1.
 Skewed: Ko et al.: DistiLLM (arXiv 2402.03898), equation 3.
 
-Every variant is multiplied by T², so that changing T leaves the size of the gradient, and is summed over classes.
+Every variant is multiplied by T², so that changing T leaves the size of the gradient, and is summed over classes. Where
+only a part of the teacher's distribution is known (`sparse`), the classes are those that are known and all others as one.
 """
 
 from __future__ import annotations
@@ -19,25 +20,47 @@ from torch import Tensor
 
 from distill_api.terms import KLVariant, Term
 from distill_trainer.losses.rows import Count, mean_over_rows, valid_rows
+from distill_trainer.losses.sparse import (
+    SampledTeacher,
+    SparseTeacher,
+    TopKTeacher,
+    categories,
+    sampled_cross_entropy,
+)
 from distill_trainer.losses.term import LogitTerm, TermPlan
 
 DEFAULT_BETA, DEFAULT_SKEW = 0.5, 0.1
 _Divergence = Callable[[Tensor, Tensor], Tensor]
+_Teacher = Tensor | TopKTeacher
 
 
 def kl_divergence(
-    student: Tensor, teacher: Tensor, temperature: float, *, mask: Tensor | None = None, count: Count = None
+    student: Tensor,
+    teacher: Tensor | SparseTeacher,
+    temperature: float,
+    *,
+    mask: Tensor | None = None,
+    count: Count = None,
 ) -> Tensor:
     """T² · KL(softmax(z_t/T) ‖ softmax(z_s/T)), summed over classes, mean over rows. Logits [..., C]; nats.
 
     ∂L/∂z_s = T(q − p)/N, and for T → ∞ the loss goes to ‖z̄_s − z̄_t‖²/(2C) on zero-mean logits. It is 0 with zero
     gradient where both are equal.
     """
-    return _softened(_kl, student, teacher, temperature, mask, count)
+    return mean_over_rows(kl_rows(student, teacher, temperature, mask), count) * temperature**2
+
+
+def kl_rows(
+    student: Tensor, teacher: Tensor | SparseTeacher, temperature: float, mask: Tensor | None = None
+) -> Tensor:
+    """KL of the softened distributions of each row, [N]; in expectation where the teacher's classes were drawn."""
+    if isinstance(teacher, SampledTeacher):
+        return sampled_cross_entropy(student, teacher, temperature, mask) - teacher.entropy
+    return _kl(*softened(student, teacher, temperature, mask))
 
 
 def reverse_kl(
-    student: Tensor, teacher: Tensor, temperature: float, *, mask: Tensor | None = None, count: Count = None
+    student: Tensor, teacher: _Teacher, temperature: float, *, mask: Tensor | None = None, count: Count = None
 ) -> Tensor:
     """T² · KL(q ‖ p): the student is punished for what the teacher finds unlikely, and may leave modes out."""
     return _softened(lambda p, q: _kl(q, p), student, teacher, temperature, mask, count)
@@ -45,7 +68,7 @@ def reverse_kl(
 
 def jensen_shannon(
     student: Tensor,
-    teacher: Tensor,
+    teacher: _Teacher,
     temperature: float,
     *,
     beta: float = DEFAULT_BETA,
@@ -63,7 +86,7 @@ def jensen_shannon(
 
 def skewed_kl(
     student: Tensor,
-    teacher: Tensor,
+    teacher: _Teacher,
     temperature: float,
     *,
     skew: float = DEFAULT_SKEW,
@@ -104,14 +127,23 @@ _VARIANTS: dict[KLVariant, Callable[[Term], Callable[..., Tensor]]] = {
 def _softened(
     divergence: _Divergence,
     student: Tensor,
-    teacher: Tensor,
+    teacher: _Teacher,
     temperature: float,
     mask: Tensor | None,
     count: Count,
 ) -> Tensor:
-    z_s, z_t = valid_rows(student, teacher, mask)
-    log_p, log_q = F.log_softmax(z_t / temperature, dim=-1), F.log_softmax(z_s / temperature, dim=-1)
+    log_p, log_q = softened(student, teacher, temperature, mask)
     return mean_over_rows(divergence(log_p, log_q), count) * temperature**2
+
+
+def softened(
+    student: Tensor, teacher: _Teacher, temperature: float, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of teacher and student at T, [N, C] each, or [N, K + 1] where K of the teacher's are known."""
+    if isinstance(teacher, TopKTeacher):
+        return categories(student, teacher, temperature, mask)
+    z_s, z_t = valid_rows(student, teacher, mask)
+    return F.log_softmax(z_t / temperature, dim=-1), F.log_softmax(z_s / temperature, dim=-1)
 
 
 def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:

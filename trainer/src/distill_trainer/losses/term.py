@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from distill_api.terms import Projection, Term
 from distill_trainer.losses.rows import Count
+from distill_trainer.losses.sparse import SparseTeacher
 
 LOGITS = "logits"
 """Stands for the model's own output where a pair of layers could stand."""
@@ -21,10 +22,14 @@ LOGITS = "logits"
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model says of a batch: logits [..., C], and outputs of the layers that somebody asked for, by name."""
+    """What a model says of a batch: logits [..., C], and outputs of the layers that somebody asked for, by name.
+
+    `sparse` stands in for the logits of a teacher of whose distribution only a part was stored; `logits` are empty then.
+    """
 
     logits: Tensor
     layers: Mapping[str, Tensor] = field(default_factory=dict)
+    sparse: SparseTeacher | None = None
 
     def of(self, layer: str) -> Tensor:
         """The output of a layer, or the logits."""
@@ -97,4 +102,5 @@ class LogitTerm(TeacherTerm):
 
     def compare(self, student: Outputs, teacher: Outputs, targets: Targets) -> Tensor:
         """See TeacherTerm."""
-        return self._loss(student.logits, teacher.logits, mask=targets.mask, count=targets.count)
+        said = teacher.logits if teacher.sparse is None else teacher.sparse
+        return self._loss(student.logits, said, mask=targets.mask, count=targets.count)

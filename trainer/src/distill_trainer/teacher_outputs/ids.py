@@ -1,0 +1,61 @@
+"""Sample ids as 16 bytes each, and which sample of a split has which: a million of them take no more than megabytes.
+
+Used by the store, which knows samples by these digests alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ID_BYTES = 16
+Digests = np.ndarray[Any, np.dtype[np.bytes_]]
+"""[N] of 16 bytes."""
+
+
+def id_digests(ids: Sequence[str]) -> Digests:
+    """BLAKE2b of each id."""
+    joined = b"".join(hashlib.blake2b(text.encode(), digest_size=ID_BYTES).digest() for text in ids)
+    return np.frombuffer(joined, dtype=f"S{ID_BYTES}")
+
+
+def as_tensor(digests: Digests) -> Tensor:
+    """uint8 [N, 16], as a shard holds them."""
+    return torch.from_numpy(digests.view(np.uint8).reshape(-1, ID_BYTES).copy())
+
+
+def as_digests(tensor: Tensor) -> Digests:
+    """Undo `as_tensor`."""
+    return np.ascontiguousarray(tensor.numpy()).view(f"S{ID_BYTES}").reshape(-1)
+
+
+def seeds(digests: Digests) -> Tensor:
+    """int64 [N]: 8 bytes of each."""
+    words = digests.view(np.int64).reshape(-1, 2)
+    return torch.from_numpy(words[:, 0].copy())
+
+
+class Places:
+    """The samples of one split by their digests. Samples with the same id are one: `of` is int64 [N] → 0 … `count` − 1."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self._known, inverse = np.unique(id_digests(ids), return_inverse=True)
+        self.of = inverse.reshape(-1)
+
+    @property
+    def count(self) -> int:
+        """Different ids."""
+        return len(self._known)
+
+    def find(
+        self, digests: Digests
+    ) -> tuple[np.ndarray[Any, np.dtype[np.intp]], np.ndarray[Any, np.dtype[np.intp]]]:
+        """Which of `digests` are of this split, and their numbers here: two int [M]."""
+        near = np.searchsorted(self._known, digests).clip(max=max(self.count - 1, 0))
+        ours = np.flatnonzero(self._known[near] == digests)
+        return ours, near[ours]
