@@ -20,11 +20,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 import fashion_mnist
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from distill_api.sources import BuiltinDataset, Dataset
 from distill_api.training import Objective, Training
 from distill_trainer import data
+from distill_trainer.batch import Batch
 from distill_trainer.data import DataSet, Split
 from distill_trainer.stop import StopSignal
 from distill_trainer.teacher_outputs import Outputs
@@ -101,18 +102,19 @@ class Remembered:
         self._rows = {name: row for row, name in enumerate(split.ids)}
         parts = torch.arange(len(split)).split(256)
         with torch.no_grad():
-            self._logits = torch.cat([teacher(split.batch(part)[0]) for part in parts])
+            self._logits = torch.cat([teacher(split.batch(part).inputs) for part in parts])
 
-    def outputs(self, ids: list[str], images: Tensor) -> Outputs:
+    def outputs(self, batch: Batch) -> Outputs:
         """Logits [B, classes]."""
-        return Outputs(self._logits[[self._rows[name] for name in ids]].to(images.device))
+        return Outputs(self._logits[[self._rows[name] for name in batch.ids]])
 
 
 class Part:
     """The first samples of a split: validation after each epoch need not see 6 000."""
 
     def __init__(self, split: Split, size: int) -> None:
-        self.ids, self.labels, self.batch = split.ids[:size], split.labels[:size], split.batch
+        self.ids, self.labels = split.ids[:size], split.labels[:size]
+        self.batch, self.shown = split.batch, split.shown
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -12,14 +12,12 @@ FILES = """
 import torch
 from pathlib import Path
 from safetensors.torch import save_file
-from distill_api.sources import BuiltinModel, Student
-from distill_trainer.models import build
+from distill_trainer.models import builtin_network
 claim = Path("/mnt/pvc/models")
-mlp = Student(builtin=BuiltinModel(name="mlp"))
 torch.manual_seed(0)
-network = build(mlp, shape=(1, 8, 8), classes=10)
+network = builtin_network("mlp", shape=(1, 8, 8), classes=10)
 torch.save(network.state_dict(), claim / "pickle.safetensors")
-fashion = build(mlp, shape=(1, 28, 28), classes=10)
+fashion = builtin_network("mlp", shape=(1, 28, 28), classes=10)
 save_file(fashion.state_dict(), claim / "fashion.safetensors")
 for split, each in (("twelve/train", 10), ("few/train", 1), ("few/test", 0)):
     for name in range(12):

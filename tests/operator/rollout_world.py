@@ -21,6 +21,7 @@ from kubernetes.aio import client, config
 
 from distill_api.naming import short
 from distill_api.sources import Student
+from distill_api.training import Task
 from distill_operator.cache import Caches
 from distill_operator.cluster import Cluster
 from distill_operator.handlers import Lister
@@ -28,9 +29,10 @@ from distill_operator.kinds import DISTILLATION_JOB, HTTP_ROUTE, INFERENCE_SERVI
 from distill_operator.rollout.reconcile import reconcile_service
 from distill_operator.rollout.status import serving_status
 from distill_operator.settings import Settings
-from distill_trainer.models import open_model
+from distill_trainer.models import Signature, open_model
 from distill_trainer.output import content_digest
-from distill_trainer.student import CONFIG, FORMAT, WEIGHTS
+from distill_trainer.student import CONFIG, FORMAT
+from distill_trainer.weights import FILE
 
 ROOT = Path(__file__).parents[2]
 SHAPE, CLASSES = (1, 8, 8), [str(digit) for digit in range(10)]
@@ -76,20 +78,27 @@ def prepare(cluster, namespace):
 def write_student(claim, *, torn=False):
     """A small untrained student in a version's folder; its digest. A torn one has half of its weights' bytes."""
     import torch
-    from safetensors.torch import save
 
     scratch = claim / "students" / "digits" / ".new"
     scratch.mkdir(parents=True)
     source = open_model(Student.model_validate({"builtin": {"name": "mlp"}}), field="student")
-    tensors = source.state(source.build(SHAPE, len(CLASSES)))
-    noise = {name: tensor + 0.01 * torch.randn_like(tensor) for name, tensor in tensors.items()}
-    about = {"format": FORMAT, "model": source.config(), "input": {"shape": SHAPE}, "classes": CLASSES}
+    network = source.build(Signature(Task.IMAGE_CLASSIFICATION, len(CLASSES), SHAPE))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.01 * torch.randn_like(parameter))
+    source.write(network, scratch)
+    about = {
+        "format": FORMAT,
+        "task": "ImageClassification",
+        "model": source.config(),
+        "input": {"shape": SHAPE},
+        "classes": CLASSES,
+    }
     (scratch / CONFIG).write_text(json.dumps(about))
-    (scratch / WEIGHTS).write_bytes(save(noise))
-    digest = content_digest((scratch / CONFIG).read_bytes(), scratch / WEIGHTS)
+    digest = content_digest(scratch)
     if torn:
-        whole = (scratch / WEIGHTS).read_bytes()
-        (scratch / WEIGHTS).write_bytes(whole[: len(whole) // 2])
+        whole = (scratch / FILE).read_bytes()
+        (scratch / FILE).write_bytes(whole[: len(whole) // 2])
     folder = claim / "students" / "digits" / "versions" / short(digest, 12)
     folder.parent.mkdir(exist_ok=True)
     scratch.rename(folder)

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from distill_trainer.models import rebuild
+from distill_api.training import Task
+from distill_trainer.models import Signature, reopen
 from distill_trainer.output import content_digest
 from distill_trainer.student import load_student
 
@@ -29,7 +29,8 @@ IMAGE = [[round((row * 8 + column) / 63, 3) for column in range(8)] for row in r
 
 def write_student(folder: Path) -> None:
     torch.manual_seed(0)
-    save_file(rebuild(MODEL, shape=(1, 8, 8), classes=10).state_dict(), folder / "model.safetensors")
+    source = reopen(MODEL, folder)
+    source.write(source.build(Signature(Task.IMAGE_CLASSIFICATION, 10, (1, 8, 8))), folder)
     config = {
         "format": "distilled-student/v1",
         "task": "ImageClassification",
@@ -37,7 +38,7 @@ def write_student(folder: Path) -> None:
         "classes": [f"class {index}" for index in range(10)],
         "input": {"shape": [1, 8, 8], "range": [0, 1]},
     }
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "student.json").write_text(json.dumps(config))
 
 
 @dataclass
@@ -113,9 +114,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_v1_answers_as_the_student_does_and_names_its_version(server: Server) -> None:
     status, answer, headers = server.ask("/v1/models/digits:predict", {"instances": [IMAGE, [IMAGE]]})
     expected = load_student(server.folder).predict(torch.tensor([[IMAGE]]))[0]
-    version = content_digest(
-        (server.folder / "config.json").read_bytes(), server.folder / "model.safetensors"
-    )
+    version = content_digest(server.folder)
     assert status == 200
     assert answer["modelVersion"] == headers["x-model-version"] == version
     for prediction in answer["predictions"]:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,13 @@ import torch
 from safetensors.torch import save_file
 
 from distill_api.contract import ExitCode, Outcome
-from distill_api.sources import BuiltinDataset, BuiltinModel, Dataset, Student
+from distill_api.sources import BuiltinDataset, Dataset
 from distill_trainer import program
 from distill_trainer.data import load
-from distill_trainer.models import build
+from distill_trainer.models import builtin_network
 from distill_trainer.stop import StopSignal
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,13 +32,13 @@ def teacher_weights(tmp_path_factory) -> Path:
     """A convnet-small that has learnt digits for three epochs."""
     torch.manual_seed(0)
     data = load(Dataset(builtin=BuiltinDataset(name="digits")), seed=0)
-    network = build(Student(builtin=BuiltinModel(name="convnet-small")), shape=data.shape, classes=10)
+    network = builtin_network("convnet-small", shape=data.shape, classes=10)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     for _ in range(3):
         for indices in torch.randperm(len(data.train)).split(32):
-            images, labels = data.train.batch(indices)
+            batch = data.train.batch(indices)
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(network(images), labels).backward()
+            torch.nn.functional.cross_entropy(network(batch.inputs), batch.labels).backward()
             optimizer.step()
     file = tmp_path_factory.mktemp("teacher") / "digits-teacher.safetensors"
     save_file(network.state_dict(), file)

@@ -11,14 +11,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from distill_api.contract import ExitCode
-from distill_api.sources import BuiltinModel, Student
-from distill_trainer.models import build
+from distill_trainer.models import builtin_network
 
 
 def weights_of(name, shape, classes, path):
-    save_file(
-        build(Student(builtin=BuiltinModel(name=name)), shape=shape, classes=classes).state_dict(), path
-    )
+    save_file(builtin_network(name, shape=shape, classes=classes).state_dict(), path)
     return path
 
 
@@ -130,7 +127,7 @@ def test_teacher_trained_on_other_channels(workspace, tmp_path):
 def test_student_whose_input_does_not_fit(workspace, tmp_path):
     file = weights_of("mlp", (1, 28, 28), 10, tmp_path / "fashion.safetensors")
     message = refused(workspace.check(student=teacher(file, "mlp")), "InputShapeMismatch")
-    assert message.startswith('student mlp does not take the images of dataset "digits"')
+    assert message.startswith('student mlp does not take the samples of dataset "digits"')
     assert "[64, 784] instead of [64, 64]" in message
 
 

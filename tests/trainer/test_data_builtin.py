@@ -37,7 +37,8 @@ def test_digits_have_the_published_size_and_values() -> None:
     digits = data.load(builtin("digits"), seed=0)
     assert digits.shape == (1, 8, 8)
     assert len(digits.train) + len(digits.validation) + len(digits.test) == 1797
-    images, labels = digits.test.batch(torch.arange(len(digits.test)))
+    batch = digits.test.batch(torch.arange(len(digits.test)))
+    images, labels = batch.inputs, batch.labels
     assert images.dtype == torch.float32
     assert (images.min(), images.max()) == (0, 1)
     assert torch.equal(labels, digits.test.labels)
@@ -72,7 +73,8 @@ def test_idx_files_are_read_as_written(tmp_path: Path) -> None:
     loaded = data.load(files(tmp_path), seed=0)
     assert loaded.shape == (1, 3, 4)
     assert loaded.classes == ("0", "1", "2")
-    images, labels = loaded.test.batch(torch.tensor([5, 0]))
+    batch = loaded.test.batch(torch.tensor([5, 0]))
+    images, labels = batch.inputs, batch.labels
     assert torch.equal(images[1], torch.arange(12).reshape(1, 3, 4) / 255)
     assert labels.tolist() == [2, 0]
 
@@ -83,7 +85,7 @@ def test_pictures_with_colours_last_become_colours_first(tmp_path: Path) -> None
     write_idx(tmp_path / "train-labels-idx1-ubyte", np.zeros(9))
     write_idx(tmp_path / "test-images-idx4-ubyte", array)
     write_idx(tmp_path / "test-labels-idx1-ubyte", np.zeros(9))
-    images, _ = data.load(files(tmp_path), seed=0).test.batch(torch.tensor([0]))
+    images = data.load(files(tmp_path), seed=0).test.batch(torch.tensor([0])).inputs
     assert images.shape == (1, 3, 2, 2)
     assert torch.equal((images[0, :, 0, 1] * 255).round(), torch.tensor([3.0, 4.0, 5.0]))
 

@@ -47,7 +47,8 @@ def test_folders_named_1_to_12_are_in_numeric_order_and_it_is_said(tmp_path: Pat
     (tmp_path / "3" / ".DS_Store").write_bytes(b"x")
     loaded = data.load(folder_of(tmp_path), seed=0)
     assert loaded.classes == tuple(str(number) for number in range(1, 13))
-    images_, labels = loaded.train.batch(torch.arange(len(loaded.train)))
+    batch = loaded.train.batch(torch.arange(len(loaded.train)))
+    images_, labels = batch.inputs, batch.labels
     assert torch.equal(images_.flatten(1).argmax(1), labels)
     assert "classes are folder names in numeric order: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12" in loaded.says
 
@@ -98,7 +99,7 @@ def test_large_sets_are_decoded_on_demand_and_give_the_same_pixels(
     monkeypatch.setattr(pictures, "KEPT_BYTES", 0)
     demanded = data.load(folder_of(tmp_path), seed=0)
     rows = torch.tensor([3, 0, 3])
-    assert torch.equal(kept.train.batch(rows)[0], demanded.train.batch(rows)[0])
+    assert torch.equal(kept.train.batch(rows).inputs, demanded.train.batch(rows).inputs)
     assert kept.digest == demanded.digest
 
 

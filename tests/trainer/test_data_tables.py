@@ -39,7 +39,7 @@ def labelled(count: int = 30) -> list[int]:
 
 def check_values(loaded: data.DataSet) -> None:
     """The sample `train/<row>` is filled with row."""
-    images, _ = loaded.test.batch(torch.arange(len(loaded.test)))
+    images = loaded.test.batch(torch.arange(len(loaded.test))).inputs
     values = (images * 255).round().flatten(1)
     assert values.min(1).values.tolist() == [float(name.split("/")[1]) for name in loaded.test.ids]
 

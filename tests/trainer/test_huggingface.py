@@ -8,7 +8,9 @@ import torch
 from transformers import ConvNextConfig, ConvNextForImageClassification, ViTConfig, ViTForImageClassification
 
 from distill_api.contract import ExitCode
+from distill_api.training import Task
 from distill_trainer.errors import ContractBroken
+from distill_trainer.models import Signature
 from distill_trainer.models.preprocessing import Preprocessing
 from distill_trainer.student import load_student
 
@@ -71,7 +73,7 @@ def test_the_teacher_sees_what_its_processor_would_make(workspace, vit):
     from distill_trainer.models import open_model
 
     source = open_model(Teacher(hugging_face=HuggingFaceModel(id=f"file://{vit}")), field="teacher")
-    network = source.build((1, 16, 16), 10)
+    network = source.build(Signature(Task.IMAGE_CLASSIFICATION, 10, (1, 16, 16)))
     source.load(network)
     images = torch.rand(2, 1, 16, 16)
     plain = ViTForImageClassification.from_pretrained(vit).eval()

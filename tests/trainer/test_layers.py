@@ -148,10 +148,9 @@ def test_decoupled_is_refused_for_two_classes(workspace, teacher_weights, tmp_pa
     from PIL import Image
     from safetensors.torch import save_file
 
-    from distill_api.sources import BuiltinModel, Student
-    from distill_trainer.models import build
+    from distill_trainer.models import builtin_network
 
-    two = build(Student(builtin=BuiltinModel(name="mlp")), shape=(1, 8, 8), classes=2)
+    two = builtin_network("mlp", shape=(1, 8, 8), classes=2)
     save_file(two.state_dict(), tmp_path / "two.safetensors")
     for split in ("train", "test"):
         for label in "ab":

@@ -24,7 +24,7 @@ def test_a_run_ends_with_a_whole_version(workspace, ended):
     assert len(ended.raw) < 4096
     result, folder = ended.outcome.result, workspace.version(ended)
     assert {file.name for file in folder.iterdir()} == {
-        "config.json",
+        "student.json",
         "model.safetensors",
         "report.html",
         "result.json",
@@ -46,10 +46,10 @@ def test_a_run_ends_with_a_whole_version(workspace, ended):
 def test_the_folder_alone_rebuilds_the_student(workspace, ended):
     student = load_student(workspace.version(ended))
     data = load(Dataset.model_validate(workspace.config()["dataset"]), seed=0)
-    images, labels = data.test.batch(torch.arange(len(data.test)))
-    probabilities = student.predict(images)
-    torch.testing.assert_close(probabilities.sum(-1), torch.ones(len(labels)))
-    accuracy = (probabilities.argmax(-1) == labels).double().mean().item()
+    batch = data.test.batch(torch.arange(len(data.test)))
+    probabilities = student.predict(batch.inputs)
+    torch.testing.assert_close(probabilities.sum(-1), torch.ones(len(batch)))
+    accuracy = (probabilities.argmax(-1) == batch.labels).double().mean().item()
     assert accuracy == pytest.approx(ended.outcome.result.student.metric, abs=1e-9)
     assert student.classes == tuple("0123456789")
     with pytest.raises(ValueError, match=r"takes \[B, 1, 8, 8\]"):

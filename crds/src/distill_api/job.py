@@ -23,12 +23,17 @@ _GATE_USES_MEASURED_INTERVALS = Rule(
     "must equal evaluation.confidence (0.95 when not given): the gate judges the intervals that are measured",
     field="gate.confidence",
 )
+_TOKENS_ARE_OF_TEXT = Rule(
+    "!has(self.dataset.maxTokens) || self.task != 'ImageClassification'",
+    "has no effect on pictures: remove it",
+    field="dataset.maxTokens",
+)
 
 
 class DistillationJobSpec(ApiModel):
     """A student to be trained from a teacher, compared with it, and served."""
 
-    cel = (_GATE_JUDGES_WHAT_IS_MEASURED, _GATE_USES_MEASURED_INTERVALS)
+    cel = (_GATE_JUDGES_WHAT_IS_MEASURED, _GATE_USES_MEASURED_INTERVALS, _TOKENS_ARE_OF_TEXT)
     frozen_fields = (
         "task",
         "teacher",
@@ -41,7 +46,7 @@ class DistillationJobSpec(ApiModel):
         "resources",
     )
 
-    task: Task = Field(description="What the models predict: ImageClassification, one class per picture.")
+    task: Task = Field(description="What the models predict: ImageClassification and TextClassification give one class per picture or text.")
     teacher: Teacher = Field(
         description="The trained model whose outputs the student learns. Its parameters are never changed."
     )
@@ -81,6 +86,12 @@ class DistillationJobSpec(ApiModel):
         default=None,
         description="Where the student is served once it has passed its gate; not served when not given.",
     )
+
+    @model_validator(mode="after")
+    def _check_text(self) -> Self:
+        pictures = self.task is Task.IMAGE_CLASSIFICATION
+        _TOKENS_ARE_OF_TEXT.check(holds=self.dataset.max_tokens is None or not pictures)
+        return self
 
     @model_validator(mode="after")
     def _check_gate(self) -> Self:

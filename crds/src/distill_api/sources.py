@@ -131,9 +131,17 @@ class Columns(ApiModel):
     image: Annotated[str, Field(min_length=1, max_length=128)] = Field(
         default="image", description="Name of the column with the picture."
     )
+    text: Annotated[str, Field(min_length=1, max_length=128)] = Field(
+        default="text", description="Name of the column with the text."
+    )
     label: Annotated[str, Field(min_length=1, max_length=128)] = Field(
         default="label", description="Name of the column with the class."
     )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.image, self.text, self.label)
 
 
 class Splits(ApiModel):
@@ -171,6 +179,11 @@ class Dataset(ApiModel):
     splits: Splits = Field(
         default=Splits(),
         description="Names of the parts of the data. A part that is not there is cut from train, by training.seed.",
+    )
+    max_tokens: Annotated[int, Field(ge=1, le=1_048_576)] | None = Field(
+        default=None,
+        description="Tasks of text: longer texts are cut after this many tokens. When not given 512, or what the models "
+        "take if that is less.",
     )
     limit: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = Field(
         default=None,

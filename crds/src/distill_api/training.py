@@ -15,6 +15,7 @@ class Task(StrEnum):
     """What the models predict."""
 
     IMAGE_CLASSIFICATION = "ImageClassification"
+    TEXT_CLASSIFICATION = "TextClassification"
 
 
 class Metric(StrEnum):

@@ -37,6 +37,9 @@ class Program:
     store_objects: Callable[[Path, dict[str, str], Path], None] | None = None
 
 
+_QUICK_COMPILE = ("-gcflags=all=-l -dwarf=false", "-gcflags=std=-dwarf=false")
+"""No debugger looks at these programs, and inlining pays in the standard library alone: a fifth of the compile time."""
+
 # Without these the server calls itself v0.0.0-master, and clients misjudge what it can do.
 _KUBERNETES_VERSION = (
     "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 "
@@ -82,7 +85,13 @@ def cache_home() -> Path:
 def program_folder(program: Program) -> Path:
     """Return where the program of exactly this source is or will be; the folder exists once it is complete."""
     module = _MODULES / program.name
-    made_of = (program.package, program.ldflags, program.links, *([OBJECTS] if program.store_objects else []))
+    made_of = (
+        program.package,
+        program.ldflags,
+        _QUICK_COMPILE,
+        program.links,
+        *([OBJECTS] if program.store_objects else []),
+    )
     digest = hashlib.sha256(repr(made_of).encode())
     try:
         for file in ("go.mod", "go.sum", *sorted(path.name for path in module.glob("*.go"))):
@@ -170,6 +179,7 @@ def _build(draft: Path, folder: Path, program: Program, report: Report) -> None:
         "build",
         "-v",
         "-trimpath",
+        *_QUICK_COMPILE,
         "-ldflags",
         program.ldflags,
         "-o",

@@ -19,8 +19,9 @@ from kserve.protocol.dataplane import DataPlane
 from distill_server.errors import RequestError
 from distill_server.metrics import CountRequests, StudentMetrics
 from distill_server.model import ServedStudent, one_thread
+from distill_trainer.errors import ConfigInvalid
 from distill_trainer.output import content_digest
-from distill_trainer.student import CONFIG, WEIGHTS, load_student
+from distill_trainer.student import load_student
 
 DRAIN_SECONDS = 20
 log = logging.getLogger(__name__)
@@ -39,7 +40,11 @@ class VersionedDataPlane(DataPlane):  # type: ignore[misc]  # the SDK has no typ
 def open_model(name: str, folder: Path) -> ServedStudent:
     """The student of a version's folder, with its metrics at 0. Raises UserError."""
     student = load_student(folder)
-    version = content_digest((folder / CONFIG).read_bytes(), folder / WEIGHTS)
+    if student.shape is None:
+        raise ConfigInvalid(
+            f"{folder}: its task is {student.task.value}, and this server answers for pictures alone"
+        )
+    version = content_digest(folder)
     return ServedStudent(name, student, version=version, metrics=StudentMetrics(name))
 
 

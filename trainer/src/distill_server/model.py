@@ -25,6 +25,7 @@ class ServedStudent(Model):  # type: ignore[misc]  # the SDK has no types
     def __init__(self, name: str, student: Student, *, version: str, metrics: StudentMetrics) -> None:
         super().__init__(name, return_response_headers=True)
         self.student = student
+        self.shape = student.shape or (0, 0, 0)
         self.version = version
         self.metrics = metrics
         self.ready = True
@@ -41,13 +42,13 @@ class ServedStudent(Model):  # type: ignore[misc]  # the SDK has no types
         if isinstance(payload, InferRequest):
             return await self._infer(payload)
         answer = predictions(
-            await self._probabilities(images_of_v1(payload, self.student.shape)), self.student.classes
+            await self._probabilities(images_of_v1(payload, self.shape)), self.student.classes
         )
         return {"predictions": answer, "modelVersion": self.version}
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Of the v2 metadata."""
-        return [{"name": "images", "datatype": "FP32", "shape": [-1, *self.student.shape]}]
+        return [{"name": "images", "datatype": "FP32", "shape": [-1, *self.shape]}]
 
     def get_output_types(self) -> list[dict[str, Any]]:
         """Of the v2 metadata."""
@@ -67,7 +68,7 @@ class ServedStudent(Model):  # type: ignore[misc]  # the SDK has no types
             raise RequestError(
                 f"inputs {given.name!r}: its data do not fill its shape {list(given.shape)}"
             ) from error
-        images = images_of_v2(given.datatype, array, self.student.shape, name=given.name)
+        images = images_of_v2(given.datatype, array, self.shape, name=given.name)
         probabilities = await self._probabilities(images)
         answer_id = request.id or str(uuid.uuid4())
         return InferResponse(answer_id, self.name, self._outputs(probabilities), model_version=self.version)

@@ -17,11 +17,11 @@ from distill_trainer import uris
 from distill_trainer.data import Description
 from distill_trainer.errors import ContractBroken
 from distill_trainer.losses import TermPlan
-from distill_trainer.models import ModelSource, count_parameters, open_model
+from distill_trainer.models import ModelSource, Signature, count_parameters, open_model
 from distill_trainer.models.builtin import INPUT_LAYER
 from distill_trainer.output import check_writable
 from distill_trainer.plan import Networks, plan_terms, term_warnings
-from distill_trainer.tasks import TaskKit, kit_of
+from distill_trainer.tasks import Sources, TaskKit, kit_of
 from distill_trainer.weights import compare_shapes
 
 NO_GPU = "No GPU was requested."
@@ -38,7 +38,14 @@ class Contract:
     student_parameters: int
     warnings: tuple[str, ...]
     terms: tuple[TermPlan, ...]
+    signature: Signature
+    samples_are: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> Sources:
+        """Both models' sources."""
+        return Sources(self.teacher, self.student)
 
     @property
     def sentence(self) -> str:
@@ -46,7 +53,7 @@ class Contract:
         text = (
             f"teacher {self.teacher.name} ({self.teacher_parameters:,} parameters) and student {self.student.name} "
             f"({self.student_parameters:,}) fit {self.data.name}: {len(self.data.classes)} classes, "
-            f"{self.data.sizes['train']:,} training samples of {_shape(self.data)}"
+            f"{self.data.sizes['train']:,} training samples of {self.samples_are}"
         )
         return "; ".join([text, *self.warnings, *self.notes])
 
@@ -60,7 +67,8 @@ def check(config: TrainerConfig) -> Contract:
     )
     teacher.check_files()
     student.check_files()
-    data = kit.describe(config.dataset, seed=config.training.seed)
+    data = kit.describe(config, Sources(teacher, student))
+    signature = kit.signature(data)
     _check_splits(data)
     _check_classes(teacher, data, "teacher")
     _check_classes(student, data, "student")
@@ -69,14 +77,25 @@ def check(config: TrainerConfig) -> Contract:
     ]
     terms = plan_terms(
         config.objective,
-        Networks(networks[0], networks[1], kit.example(data.shape, 2, torch.device("meta"))),
-        classes=len(data.classes),
+        Networks(networks[0], networks[1], kit.example(signature, 2, torch.device("meta"))),
+        classes=signature.classes,
         samples=data.sizes["train"],
     )
     check_writable(uris.resolve(config.output.uri, field="output.uri"), config.output.uri)
     sizes = [count_parameters(network) for network in networks]
     warnings = tuple(_warnings(config, data, *sizes))
-    return Contract(data, teacher, student, sizes[0], sizes[1], warnings, terms, data.says)
+    return Contract(
+        data,
+        teacher,
+        student,
+        sizes[0],
+        sizes[1],
+        warnings,
+        terms,
+        signature,
+        kit.samples_are(data),
+        data.says,
+    )
 
 
 def _check_splits(data: Description) -> None:
@@ -103,23 +122,29 @@ def _check_classes(source: ModelSource, data: Description, field: str) -> None:
 def _on_meta(source: ModelSource, data: Description, kit: TaskKit, field: str) -> nn.Module:
     """The network on the meta device after its weights' shapes and one forward pass were found to fit."""
     meta = torch.device("meta")
+    signature = kit.signature(data)
     with meta:
-        network = source.build(data.shape, len(data.classes))
+        network = source.build(signature)
     shapes = source.trained_shapes()
     if shapes is not None:
-        _check_input_layer(network, shapes, source, data, field)
+        _check_input_layer(network, shapes, source, data, kit, field)
         compare_shapes(network, shapes, source.weights_name, field=f"{field}.weights.uri")
     try:
-        logits = network.eval()(kit.example(data.shape, 2, meta))
+        logits = network.eval()(kit.example(signature, 2, meta))
     except (RuntimeError, ValueError) as error:
-        raise _input_mismatch(source, data, field, str(error).splitlines()[0]) from error
-    if tuple(logits.shape) != (2, len(data.classes)):
-        raise _input_mismatch(source, data, field, f"its logits are {list(logits.shape)}")
+        raise _input_mismatch(source, data, kit, field, str(error).splitlines()[0]) from error
+    if not kit.fits(logits, signature, 2):
+        raise _input_mismatch(source, data, kit, field, f"its logits are {list(logits.shape)}")
     return network
 
 
 def _check_input_layer(
-    network: nn.Module, shapes: dict[str, tuple[int, ...]], source: ModelSource, data: Description, field: str
+    network: nn.Module,
+    shapes: dict[str, tuple[int, ...]],
+    source: ModelSource,
+    data: Description,
+    kit: TaskKit,
+    field: str,
 ) -> None:
     """Weights of the same layers for another image size or channel count: the input does not fit, and is named so."""
     wanted = network.state_dict()
@@ -129,16 +154,19 @@ def _check_input_layer(
         raise _input_mismatch(
             source,
             data,
+            kit,
             field,
             f"{source.weights_name} has an input layer {list(trained)} instead of {needed}",
         )
 
 
-def _input_mismatch(source: ModelSource, data: Description, field: str, detail: str) -> ContractBroken:
+def _input_mismatch(
+    source: ModelSource, data: Description, kit: TaskKit, field: str, detail: str
+) -> ContractBroken:
     return ContractBroken(
         "InputShapeMismatch",
-        f'{field} {source.name} does not take the images of dataset "{data.name}" ({_shape(data)}): {detail}; '
-        f"use a {field} for this size and these channels. {NO_GPU}",
+        f'{field} {source.name} does not take the samples of dataset "{data.name}" ({kit.samples_are(data)}): {detail}; '
+        f"use a {field} for such samples. {NO_GPU}",
     )
 
 
@@ -153,8 +181,3 @@ def _warnings(config: TrainerConfig, data: Description, teacher: int, student: i
             f"training.batchSize {config.training.batch_size} is more than the {data.sizes['train']} training samples: "
             "each epoch is one step"
         )
-
-
-def _shape(data: Description) -> str:
-    channels, height, width = data.shape
-    return f"{height}×{width}, {channels} channel{'s' if channels > 1 else ''}"

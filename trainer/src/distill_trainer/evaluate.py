@@ -10,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from distill_trainer.batch import Batch
 from distill_trainer.data import Split
+from distill_trainer.losses.rows import flat_rows
 from distill_trainer.metrics import Classes
 from distill_trainer.stop import StopSignal
 
@@ -19,41 +21,69 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one model says of a split: class and its probability, [N] each."""
+    """What one model says of each row: its class, the probability of that, and the log-probability of the label; [N]."""
 
     classes: Classes
     confidence: NDArray[np.float32]
+    label_log_probability: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A split as models see it. A row is a sample, or a token of one; `samples` [N] are the places of its sample."""
+
+    labels: Classes
+    samples: Classes
+    models: tuple[Predictions, ...]
 
 
 def predict(
-    models: Sequence[nn.Module], split: Split, device: torch.device, stop: StopSignal
-) -> list[Predictions]:
+    models: Sequence[nn.Module],
+    split: Split,
+    device: torch.device,
+    stop: StopSignal,
+    *,
+    batch_size: int = BATCH,
+) -> Judged:
     """Predictions of several models, each batch read once and shown to all. Raises Disrupted when asked to stop."""
     was_training = [model.training for model in models]
-    parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in models]
-    for images in _batches(split, device, stop):
+    known: list[tuple[Tensor, Tensor]] = []
+    parts: list[list[tuple[Tensor, ...]]] = [[] for _ in models]
+    for batch in _batches(split, device, stop, batch_size):
+        known.append(_rows_of(batch))
         with torch.inference_mode():
             for part, model in zip(parts, models, strict=True):
-                confidence, classes = model.eval()(images).float().softmax(dim=-1).max(dim=-1)
-                part.append((classes.cpu(), confidence.cpu()))
+                part.append(_judge(model.eval()(batch.inputs), batch))
     for model, mode in zip(models, was_training, strict=True):
         model.train(mode)
-    return [_joined(part) for part in parts]
+    labels, samples = (torch.cat(column).numpy() for column in zip(*known, strict=True))
+    return Judged(labels, samples, tuple(_joined(part) for part in parts))
 
 
-def labels_of(split: Split) -> Classes:
-    """The split's labels as numpy int64 [N]."""
-    return np.asarray(split.labels.numpy(), dtype=np.int64)
-
-
-def _batches(split: Split, device: torch.device, stop: StopSignal) -> Iterator[Tensor]:
-    for indices in torch.split(torch.arange(len(split)), BATCH):
+def _batches(split: Split, device: torch.device, stop: StopSignal, size: int) -> Iterator[Batch]:
+    for indices in torch.split(torch.arange(len(split)), size):
         stop.check()
-        yield split.batch(indices)[0].to(device)
+        yield split.batch(indices).to(device)
 
 
-def _joined(parts: list[tuple[Tensor, Tensor]]) -> Predictions:
-    return Predictions(
-        classes=torch.cat([classes for classes, _ in parts]).numpy().astype(np.int64),
-        confidence=torch.cat([confidence for _, confidence in parts]).numpy(),
-    )
+def _rows_of(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Labels and samples of the rows that count, int64 [N] each."""
+    samples = batch.rows.reshape(-1, *[1] * (batch.labels.dim() - 1)).expand(batch.labels.shape)
+    return _counted(batch.labels, batch).cpu(), _counted(samples.to(batch.labels.device), batch).cpu()
+
+
+def _judge(logits: Tensor, batch: Batch) -> tuple[Tensor, ...]:
+    log_probabilities = flat_rows(logits, batch.mask).float().log_softmax(dim=-1)
+    confidence, classes = log_probabilities.max(dim=-1)
+    labels = _counted(batch.labels, batch)
+    known = log_probabilities.gather(-1, labels[:, None])[:, 0]
+    return classes.cpu(), confidence.exp().cpu(), known.cpu()
+
+
+def _counted(values: Tensor, batch: Batch) -> Tensor:
+    return values.flatten() if batch.mask is None else values[batch.mask]
+
+
+def _joined(parts: list[tuple[Tensor, ...]]) -> Predictions:
+    classes, confidence, known = (torch.cat(column).numpy() for column in zip(*parts, strict=True))
+    return Predictions(classes.astype(np.int64), confidence, known)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from distill_trainer.batch import Inputs, any_tensor
 
 _WARM_UP = 5
 _RUNS = 200
@@ -22,8 +24,8 @@ class Latency:
     p99: float
 
 
-def measure(model: nn.Module, example: Tensor) -> Latency:
-    """Time `model` on `example` [1, C, H, W]: at most 200 runs or two seconds, after a warm-up."""
+def measure(model: nn.Module, example: Inputs) -> Latency:
+    """Time `model` on `example`, a batch of one: at most 200 runs or two seconds, after a warm-up."""
     taken: list[float] = []
     model.eval()
     with torch.inference_mode():
@@ -39,7 +41,7 @@ def measure(model: nn.Module, example: Tensor) -> Latency:
     return Latency(float(np.quantile(taken, 0.5)), float(np.quantile(taken, 0.99)))
 
 
-def _wait(example: Tensor) -> None:
+def _wait(example: Inputs) -> None:
     """A GPU works behind the program's back: wait until it is done."""
-    if example.is_cuda:
+    if any_tensor(example).is_cuda:
         torch.cuda.synchronize()

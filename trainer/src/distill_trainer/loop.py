@@ -18,7 +18,7 @@ from distill_api.training import Metric, Training
 from distill_trainer.checkpoint import CheckpointStore
 from distill_trainer.data import DataSet
 from distill_trainer.errors import Disrupted, Diverged
-from distill_trainer.evaluate import labels_of, predict
+from distill_trainer.evaluate import BATCH, predict
 from distill_trainer.losses import Combined, Targets
 from distill_trainer.metrics import score
 from distill_trainer.order import batch_count, epoch_batches
@@ -55,6 +55,7 @@ class Parts:
     metric: Metric
     teacher_metric: float
     device: torch.device
+    evaluation_batch: int = BATCH
 
 
 @dataclass(frozen=True)
@@ -128,17 +129,15 @@ class Trainer:
     def _step(self, indices: Tensor) -> Tensor:
         """One step; its losses as float64 [3 + terms]."""
         parts = self._parts
-        images, labels = parts.data.train.batch(indices)
-        images, labels = images.to(parts.device), labels.to(parts.device)
-        ids = [parts.data.train.ids[index] for index in indices.tolist()]
+        batch = parts.data.train.batch(indices).to(parts.device)
         rate = learning_rate(self._position.step, self._total, parts.training)
         losses = train_step(
             parts.student,
             self._optimizer,
             parts.objective,
-            images,
-            parts.teacher.outputs(ids, images),
-            Targets(labels, rows=indices),
+            batch.inputs,
+            parts.teacher.outputs(batch),
+            Targets(batch.labels, rows=batch.rows, mask=batch.mask),
             rate=rate,
             clip=parts.training.gradient_clip,
         )
@@ -182,8 +181,14 @@ class Trainer:
 
     def _validate(self) -> float:
         parts = self._parts
-        [predictions] = predict([parts.student], parts.data.validation, parts.device, self._stop)
-        return score(parts.metric, predictions.classes, labels_of(parts.data.validation))
+        judged = predict(
+            [parts.student],
+            parts.data.validation,
+            parts.device,
+            self._stop,
+            batch_size=parts.evaluation_batch,
+        )
+        return score(parts.metric, judged.models[0].classes, judged.labels)
 
     def _record(self, metric: float, seconds: float) -> EpochRecord:
         loss, task, distillation, *terms = (

@@ -52,11 +52,21 @@ def compare(
     labels: Classes,
     confidence: float,
     seed: int,
+    samples: Classes | None = None,
     rounds: int = ROUNDS,
 ) -> Comparison:
-    """Paired bootstrap with percentile intervals (Efron, Tibshirani 1993, chapter 13); arrays are int64 [N]."""
-    cells, counts = np.unique(np.stack([labels, student, teacher]), axis=1, return_counts=True)
-    resampled = _resample(counts, rounds, seed)
+    """Paired bootstrap with percentile intervals (Efron, Tibshirani 1993, chapter 13); arrays are int64 [N].
+
+    `samples` are the samples that the rows belong to where a sample has several: whole samples are drawn, since the
+    tokens of one text are not independent (Efron, Tibshirani 1993, chapter 8).
+    """
+    triples = _told_apart(metric, labels, student, teacher)
+    cells, cell_of, counts = np.unique(triples, axis=1, return_inverse=True, return_counts=True)
+    resampled = (
+        _resample(counts, rounds, seed)
+        if samples is None
+        else _resample_whole(cell_of, samples, rounds, seed)
+    )
     values = [_scores(metric, cells[row], cells[0], counts[None, :])[0] for row in (1, 2)]
     draws = [_scores_in_chunks(metric, cells[row], cells[0], resampled) for row in (1, 2)]
     return Comparison(
@@ -75,6 +85,30 @@ def confusion(predicted: Classes, labels: Classes, classes: int) -> NDArray[np.i
 def _resample(counts: NDArray[np.int64], rounds: int, seed: int) -> NDArray[np.int64]:
     total = int(counts.sum())
     return np.random.default_rng(seed).multinomial(total, counts / total, size=rounds)
+
+
+def _resample_whole(
+    cell_of: NDArray[np.int64], samples: Classes, rounds: int, seed: int
+) -> NDArray[np.int64]:
+    """Counts [rounds, K] of the cells where whole samples are drawn with replacement."""
+    _, sample_of = np.unique(samples, return_inverse=True)
+    size, cells = int(sample_of.max()) + 1, int(cell_of.max()) + 1
+    by_sample = np.bincount(sample_of * cells + cell_of.reshape(-1), minlength=size * cells).reshape(
+        size, cells
+    )
+    generator, each = np.random.default_rng(seed), max(10 * _CELLS_PER_CHUNK // size, 1)
+    parts = [
+        generator.multinomial(size, np.full(size, 1 / size), size=min(each, rounds - at)) @ by_sample
+        for at in range(0, rounds, each)
+    ]
+    return np.concatenate(parts)
+
+
+def _told_apart(metric: Metric, labels: Classes, student: Classes, teacher: Classes) -> NDArray[np.int64]:
+    """Rows (label, student, teacher) as far as the metric tells them apart: accuracy sees right and wrong alone."""
+    if metric is Metric.ACCURACY:
+        return np.stack([np.ones_like(labels), student == labels, teacher == labels]).astype(np.int64)
+    return np.stack([labels, student, teacher])
 
 
 def _scores_in_chunks(

@@ -1,7 +1,7 @@
 """The version folder: the student, its result and its report, named by the digest of what is served.
 
-`<output>/versions/<digest 12>/{model.safetensors, config.json, result.json, report.html}` appears all at once. The
-digest covers config.json and model.safetensors; the same content always gets the same name.
+`<output>/versions/<digest 12>/{model.safetensors, student.json, …, result.json, report.html}` appears all at once. The
+digest covers what is served: everything but result and report. The same content always gets the same name.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from safetensors.torch import save_file
-from torch import Tensor
 
 from distill_api.contract import Outcome
 from distill_api.naming import short
 from distill_trainer import student as served
 from distill_trainer.errors import ContractBroken
 from distill_trainer.files import new_folder
-from distill_trainer.weights import file_digest
+from distill_trainer.weights import FILE, file_digest
 
 RESULT = "result.json"
 REPORT = "report.html"
+_NOT_SERVED = {RESULT, REPORT}
 log = logging.getLogger(__name__)
 
 
@@ -51,24 +50,21 @@ class VersionFiles:
 def write_version(
     output: Path,
     config: dict[str, Any],
-    tensors: dict[str, Tensor],
+    write_model: Callable[[Path], None],
     finish: Callable[[Written], VersionFiles],
 ) -> Outcome:
-    """Write a version whole; its outcome. `finish` makes result and report from the digest."""
+    """Write a version whole; its outcome. `write_model` fills a folder; `finish` makes result and report from the digest."""
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output, prefix=".student-") as scratch:
-        weights = Path(scratch) / served.WEIGHTS
-        save_file(tensors, weights)
-        text = json.dumps({**config, "weights": _weights(weights)}, indent=2, ensure_ascii=False) + "\n"
-        digest = content_digest(text.encode(), weights)
-        files = finish(Written(digest, weights.stat().st_size))
+        made = Path(scratch)
+        write_model(made)
+        _write_json(made / served.CONFIG, {**config, "weights": _weights(made / FILE)})
+        digest = content_digest(made)
+        files = finish(Written(digest, (made / FILE).stat().st_size))
         with new_folder(output / "versions" / short(digest, 12)) as folder:
-            weights.rename(folder / served.WEIGHTS)
-            (folder / served.CONFIG).write_text(text, encoding="utf-8")
-            result = {**files.outcome.wire(), "detail": files.detail}
-            (folder / RESULT).write_text(
-                json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
+            for file in made.iterdir():
+                file.rename(folder / file.name)
+            _write_json(folder / RESULT, {**files.outcome.wire(), "detail": files.detail})
             (folder / REPORT).write_text(files.report, encoding="utf-8")
     return files.outcome
 
@@ -103,10 +99,15 @@ def check_writable(output: Path, uri: str) -> None:
         ) from error
 
 
-def content_digest(config: bytes, weights: Path) -> str:
-    """`sha256:…` over both files that are served."""
-    listing = f"{served.CONFIG} sha256:{hashlib.sha256(config).hexdigest()}\n{served.WEIGHTS} {file_digest(weights)}\n"
+def content_digest(folder: Path) -> str:
+    """`sha256:…` over all files that are served, by name."""
+    files = sorted(file for file in folder.iterdir() if file.name not in _NOT_SERVED)
+    listing = "".join(f"{file.name} {file_digest(file)}\n" for file in files)
     return "sha256:" + hashlib.sha256(listing.encode()).hexdigest()
+
+
+def _write_json(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _weights(file: Path) -> dict[str, str]:
@@ -115,7 +116,7 @@ def _weights(file: Path) -> dict[str, str]:
 
 def _is_whole(folder: Path, digest: str) -> bool:
     try:
-        whole = content_digest((folder / served.CONFIG).read_bytes(), folder / served.WEIGHTS) == digest
+        whole = content_digest(folder) == digest
     except OSError:
         whole = False
     if not whole:

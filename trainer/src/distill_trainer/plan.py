@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from distill_api.terms import KLVariant, LayerPair, Projection, Term, TermType
 from distill_api.training import Objective
+from distill_trainer.batch import Inputs, any_tensor
 from distill_trainer.data.suggest import did_you_mean
 from distill_trainer.errors import ContractBroken
 from distill_trainer.layers import layer_names, matching_layers, watch
@@ -29,7 +30,7 @@ class Networks:
 
     teacher: nn.Module
     student: nn.Module
-    example: Tensor
+    example: Inputs
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _matching(network: nn.Module, pattern: str, field: str, owner: str) -> list[
 
 
 def _shapes(
-    network: nn.Module, example: Tensor, wanted: list[tuple[str, list[str]]], owner: str
+    network: nn.Module, example: Inputs, wanted: list[tuple[str, list[str]]], owner: str
 ) -> dict[str, _Shape]:
     """Output shape of each wanted layer, batch left out."""
     names = [name for _, layers in wanted for name in layers]
@@ -137,7 +138,7 @@ def _shapes(
         network(example)
     for field, layers in wanted:
         for name in layers:
-            if name not in seen or seen[name].dim() < 2 or len(seen[name]) != len(example):
+            if name not in seen or seen[name].dim() < 2 or len(seen[name]) != len(any_tensor(example)):
                 raise ContractBroken(
                     "LayerMismatch",
                     f"{field}.{owner}: layer {name!r} of the {owner} gives no tensor with one row a sample; name another",

@@ -17,7 +17,7 @@ from distill_trainer import latency, metrics, report, student
 from distill_trainer.check import Contract
 from distill_trainer.checkpoint import Identity
 from distill_trainer.data import DataSet
-from distill_trainer.evaluate import Predictions, labels_of, predict
+from distill_trainer.evaluate import Judged, Predictions, predict
 from distill_trainer.loop import Trained
 from distill_trainer.models import count_parameters
 from distill_trainer.output import REPORT, VersionFiles, Written, write_version
@@ -45,13 +45,22 @@ class Finished:
 
 @dataclass(frozen=True)
 class Measured:
-    """Both models on the test split."""
+    """Both models on the test split: `judged.models` are teacher and student."""
 
-    teacher: Predictions
-    student: Predictions
+    judged: Judged
     comparison: metrics.Comparison
     teacher_result: ModelResult
     student_result: ModelResult
+
+    @property
+    def teacher(self) -> Predictions:
+        """What the teacher says."""
+        return self.judged.models[0]
+
+    @property
+    def student(self) -> Predictions:
+        """What the student says."""
+        return self.judged.models[1]
 
 
 def publish(run: Finished, board: ProgressBoard, stop: StopSignal) -> Outcome:
@@ -60,26 +69,32 @@ def publish(run: Finished, board: ProgressBoard, stop: StopSignal) -> Outcome:
     measured = measure(run, stop)
     stop.check()
     board.stage("Writing")
-    config = _student_config(run, measured)
-    tensors = run.contract.student.state(run.student)
-    return write_version(run.output, config, tensors, lambda written: _files(run, measured, written))
+    return write_version(
+        run.output,
+        _student_config(run, measured),
+        lambda folder: _write_model(run, folder),
+        lambda written: _files(run, measured, written),
+    )
 
 
 def measure(run: Finished, stop: StopSignal) -> Measured:
     """Teacher and student on the same batches of the test split."""
-    teacher, pupil = predict([run.teacher, run.student], run.data.test, run.device, stop)
+    kit = kit_of(run.config.task)
+    at_once = kit.evaluation_batch(run.config.training)
+    judged = predict([run.teacher, run.student], run.data.test, run.device, stop, batch_size=at_once)
+    teacher, pupil = judged.models
     comparison = metrics.compare(
         run.config.evaluation.metric,
         student=pupil.classes,
         teacher=teacher.classes,
-        labels=labels_of(run.data.test),
+        labels=judged.labels,
+        samples=judged.samples if len(judged.labels) > len(run.data.test) else None,
         confidence=run.config.evaluation.confidence,
         seed=run.config.training.seed,
     )
-    example = kit_of(run.config.task).example(run.data.shape, 1, run.device)
+    example = kit.example(run.contract.signature, 1, run.device)
     return Measured(
-        teacher,
-        pupil,
+        judged,
         comparison,
         _model_result(run.teacher, comparison.teacher, latency.measure(run.teacher, example)),
         _model_result(run.student, comparison.student, latency.measure(run.student, example)),
@@ -99,15 +114,20 @@ def _model_result(model: nn.Module, value: metrics.Interval, taken: latency.Late
     )
 
 
+def _write_model(run: Finished, folder: Path) -> None:
+    run.contract.student.write(run.student, folder)
+    kit_of(run.config.task).write(folder, run.config, run.contract.sources)
+
+
 def _student_config(run: Finished, measured: Measured) -> dict[str, Any]:
-    """config.json of the version; see `student` for the format."""
+    """student.json of the version; see `student` for the format."""
     metric = run.config.evaluation.metric
     return {
         "format": student.FORMAT,
         "task": run.config.task.value,
         "model": run.contract.student.config(),
         "classes": list(run.data.classes),
-        "input": {"shape": list(run.data.shape), "range": [0, 1]},
+        **({"input": {"shape": list(run.data.shape), "range": [0, 1]}} if run.data.shape else {}),
         "metric": {
             "name": metric.value,
             "value": measured.comparison.student.value,
@@ -138,6 +158,8 @@ def _files(run: Finished, measured: Measured, written: Written) -> VersionFiles:
         best_epoch=run.trained.best.epoch,
         result=result,
         lineage=lineage,
+        labels=measured.judged.labels,
+        samples=measured.judged.samples,
         teacher=measured.teacher,
         student=measured.student,
     )
@@ -175,7 +197,7 @@ def _sentence(run: Finished, result: Result) -> str:
 
 def _detail(run: Finished, measured: Measured) -> dict[str, Any]:
     """What result.json has beyond the outcome: curves and confusion matrices, for whoever compares runs."""
-    labels, classes = labels_of(run.data.test), len(run.data.classes)
+    labels, classes = measured.judged.labels, len(run.data.classes)
     return {
         "classes": list(run.data.classes),
         "bestEpoch": run.trained.best.epoch,

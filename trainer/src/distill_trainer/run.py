@@ -17,7 +17,7 @@ from distill_trainer import uris
 from distill_trainer.check import Contract, check
 from distill_trainer.checkpoint import CheckpointStore, Identity
 from distill_trainer.data import DataSet
-from distill_trainer.evaluate import labels_of, predict
+from distill_trainer.evaluate import predict
 from distill_trainer.loop import Parts, Trained, Trainer
 from distill_trainer.metrics import score
 from distill_trainer.output import finished_version
@@ -49,8 +49,8 @@ def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal) -> Outc
         log.info("%s", note)
     device = seed_everything(config.training.seed)
     output = uris.resolve(config.output.uri, field="output.uri")
-    data = kit_of(config.task).load(config.dataset, seed=config.training.seed)
-    models = _load_models(contract, data, device, config.training.seed)
+    data = kit_of(config.task).load(config, contract.sources)
+    models = _load_models(contract, device, config.training.seed)
     identity = Identity(config.recipe_digest, data.digest, models.teacher_digest)
     earlier = finished_version(
         output, recipe=identity.recipe, dataset=identity.dataset, teacher=identity.teacher
@@ -78,12 +78,12 @@ def seed_everything(seed: int) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _load_models(contract: Contract, data: DataSet, device: torch.device, seed: int) -> Models:
+def _load_models(contract: Contract, device: torch.device, seed: int) -> Models:
     """Build both and load their weights; the student's fresh parameters depend on the seed alone."""
-    teacher = contract.teacher.build(data.shape, len(data.classes))
+    teacher = contract.teacher.build(contract.signature)
     contract.teacher.load(teacher)
     torch.manual_seed(seed)
-    student = contract.student.build(data.shape, len(data.classes))
+    student = contract.student.build(contract.signature)
     contract.student.load(student)
     teacher = teacher.eval().requires_grad_(requires_grad=False).to(device)
     return Models(teacher, student.to(device), state_digest(teacher))
@@ -100,9 +100,11 @@ def _train(
     board: ProgressBoard,
     stop: StopSignal,
 ) -> Trained:
-    [teacher] = predict([models.teacher], data.validation, device, stop)
+    kit = kit_of(config.task)
+    at_once = kit.evaluation_batch(config.training)
+    judged = predict([models.teacher], data.validation, device, stop, batch_size=at_once)
     metric = config.evaluation.metric
-    objective = kit_of(config.task).objective(config.objective, contract.terms).to(device)
+    objective = kit.objective(config.objective, contract.terms).to(device)
     parts = Parts(
         student=models.student,
         teacher=Online(models.teacher, objective.teacher_layers),
@@ -110,8 +112,9 @@ def _train(
         data=data,
         training=config.training,
         metric=metric,
-        teacher_metric=score(metric, teacher.classes, labels_of(data.validation)),
+        teacher_metric=score(metric, judged.models[0].classes, judged.labels),
         device=device,
+        evaluation_batch=at_once,
     )
     board.stage("Training")
     return Trainer(parts, CheckpointStore(output, identity), board, stop).run()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from distill_api.training import Optimizer, Training
+from distill_trainer.batch import Inputs
 from distill_trainer.layers import watch
 from distill_trainer.losses import Combined, LossParts, Outputs, Targets
 
@@ -39,19 +40,19 @@ def train_step(
     student: nn.Module,
     optimizer: torch.optim.Optimizer,
     objective: Combined,
-    images: Tensor,
+    inputs: Inputs,
     teacher: Outputs,
     targets: Targets,
     *,
     rate: float,
     clip: float | None,
 ) -> LossParts:
-    """Change the student once, on images [B, C, H, W]; the parts are detached scalars."""
+    """Change the student once, on one batch; the parts are detached scalars."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
     with watch(student, objective.student_layers) as layers:
-        logits = student(images)
+        logits = student(inputs)
     parts: LossParts = objective(Outputs(logits, layers), teacher, targets)
     torch.autograd.backward(parts.total)
     if clip is not None:

@@ -1,12 +1,13 @@
 """The written student, read back: what the server serves and what anyone else can load.
 
-Format `distilled-student/v1`, a folder with two files that belong together:
+Format `distilled-student/v1`, a folder of files that belong together:
 
-- `model.safetensors`: every tensor of the network.
-- `config.json`:
+- `model.safetensors`: every tensor of the network. A Transformers model has its own files (`config.json` …) beside it
+  and is loaded from the folder by `from_pretrained` as well.
+- `student.json`:
   - `format`: `distilled-student/v1`
-  - `task`: a value of the API's `task`; v1 knows `ImageClassification`
-  - `model`: `{"builtin": {"name"}}` or `{"huggingFace": {"id", "config", "preprocessor"}}`: rebuilds the network
+  - `task`: a value of the API's `task`
+  - `model`: `{"builtin": {"name"}}` or `{"huggingFace": {"id", "config"}}`: rebuilds the network
   - `classes`: names in the order of the logits
   - `input`: `{"shape": [C, H, W], "range": [0, 1]}`: float32 images; preprocessing beyond it is inside the network
   - `weights`: `{"file", "digest"}`; `metric`: `{"name", "value", "samples"}` on the test split
@@ -23,31 +24,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from distill_api.training import Task
 from distill_trainer.errors import ConfigInvalid, ContractBroken
-from distill_trainer.models import rebuild
-from distill_trainer.weights import compare_shapes, read_header
+from distill_trainer.models import Signature, reopen
 
 FORMAT = "distilled-student/v1"
-WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
+CONFIG = "student.json"
 
 
 @dataclass(frozen=True)
 class Student:
-    """A student ready to predict, in eval mode on the CPU. `shape` is (channels, height, width)."""
+    """A student ready to predict, in eval mode on the CPU. `shape` is (channels, height, width) of images, None for texts."""
 
+    task: Task
     model: nn.Module
     classes: tuple[str, ...]
-    shape: tuple[int, int, int]
+    shape: tuple[int, int, int] | None
 
     def predict(self, images: Tensor) -> Tensor:
         """Images float32 [B, C, H, W] in [0, 1] → probabilities [B, classes]. Raises ValueError for another shape."""
         if images.dim() != 4 or tuple(images.shape[1:]) != self.shape:
             raise ValueError(
-                f"images have shape {list(images.shape)}: this model takes [B, {', '.join(map(str, self.shape))}]"
+                f"images have shape {list(images.shape)}: this model takes [B, {', '.join(map(str, self.shape or ()))}]"
             )
         with torch.inference_mode():
             probabilities: Tensor = self.model(images.float()).float().softmax(dim=-1)
@@ -57,14 +57,30 @@ class Student:
 def load_student(folder: Path) -> Student:
     """Rebuild the student of a version's folder. Raises UserError where the folder is not one."""
     config = _read_config(folder / CONFIG)
-    channels, height, width = config["input"]["shape"]
-    shape = (int(channels), int(height), int(width))
+    task = _task(config)
+    shape = _shape(config)
     classes = tuple(str(name) for name in config["classes"])
-    model = rebuild(config["model"], shape=shape, classes=len(classes))
-    shapes = read_header(folder / WEIGHTS, field="model folder")
-    compare_shapes(model, shapes, WEIGHTS, field="model folder")
-    model.load_state_dict(load_file(folder / WEIGHTS))
-    return Student(model.eval(), classes, shape)
+    source = reopen(config["model"], folder)
+    model = source.build(Signature(task, len(classes), shape))
+    source.read(model, folder)
+    return Student(task, model.eval(), classes, shape)
+
+
+def _shape(config: dict[str, Any]) -> tuple[int, int, int] | None:
+    if "input" not in config:
+        return None
+    channels, height, width = config["input"]["shape"]
+    return (int(channels), int(height), int(width))
+
+
+def _task(config: dict[str, Any]) -> Task:
+    try:
+        return Task(str(config.get("task")))
+    except ValueError as error:
+        known = ", ".join(task.value for task in Task)
+        raise ConfigInvalid(
+            f"{CONFIG}: task is {config.get('task')!r}; this version serves {known}"
+        ) from error
 
 
 def _read_config(path: Path) -> dict[str, Any]:

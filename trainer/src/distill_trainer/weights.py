@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from distill_trainer.errors import ContractBroken
 
+FILE = "model.safetensors"
 _HEADER_LIMIT = 100_000_000
 CONVERT = (
     'convert it where you trust it: python -c "import torch, safetensors.torch as s; '

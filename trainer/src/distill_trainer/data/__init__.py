@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from distill_api.sources import Dataset
 from distill_trainer.data.arrange import arrange
-from distill_trainer.data.dataset import DataSet, Description, Split
+from distill_trainer.data.dataset import DataSet, Description, Opened, Split
 from distill_trainer.data.sources import open_source
+from distill_trainer.data.tables import pictures_of
 
-__all__ = ["DataSet", "Description", "Split", "describe", "load"]
+__all__ = ["DataSet", "Description", "Opener", "Split", "describe", "load", "open_pictures"]
+
+Opener = Callable[[Dataset], Opened]
+"""What a task makes of a source: pictures here, texts in the tasks that read them."""
 
 
-def describe(dataset: Dataset, *, seed: int = 0) -> Description:
+def open_pictures(dataset: Dataset) -> Opened:
+    """Pictures with a label each, from any source. Raises ContractBroken."""
+    found = open_source(dataset)
+    return found if isinstance(found, Opened) else pictures_of(found, dataset)
+
+
+def describe(dataset: Dataset, *, seed: int = 0, opener: Opener = open_pictures) -> Description:
     """Name, classes, shape and sizes, with no picture decoded beyond its header.
 
     Raises ContractBroken, with a reason of its own for each fault and a sentence that names the field.
     """
-    opened = open_source(dataset)
+    opened = opener(dataset)
     parts = arrange(opened, dataset, seed=seed)
     sizes = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
     return Description(opened.name, opened.classes, opened.shape, sizes, opened.says + parts.says)
 
 
-def load(dataset: Dataset, *, seed: int) -> DataSet:
+def load(dataset: Dataset, *, seed: int, opener: Opener = open_pictures) -> DataSet:
     """The data of one run; `seed` cuts splits that the source lacks and draws `dataset.limit`.
 
     Reads every file once for the digest, so a picture that is no picture is named here and not hours later.
     Raises ContractBroken.
     """
-    opened = open_source(dataset)
+    opened = opener(dataset)
     parts = arrange(opened, dataset, seed=seed)
     digests = "".join(part.digest() for part in (parts.train, parts.validation, parts.test))
     digest = "sha256:" + hashlib.sha256(digests.encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""What training, evaluation and report see of the data: three splits of images and labels, whatever they come from.
+"""What training, evaluation and report see of the data: three splits of samples, whatever they come from.
 
-A split reads its pixels when a batch asks for them, so a million pictures on a volume never lie in memory at once.
+A split reads its content when a batch asks for it, so a million pictures on a volume never lie in memory at once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from distill_trainer.batch import Batch, Samples
+
 
 class Split(Protocol):
     """One part of the data. `labels` is int64 [N]; `ids` names each sample the same way in every run."""
@@ -23,30 +25,38 @@ class Split(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Images float32 [B, C, H, W] in [0, 1] and labels int64 [B] of the samples at `indices` (int64 [B])."""
+    def batch(self, indices: Tensor) -> Batch:
+        """The samples at `indices` (int64 [B]), on the CPU."""
+        ...
+
+    def shown(self, index: int) -> Tensor | str:
+        """One sample as people see it: a picture float32 [C, H, W] in [0, 1], or a text."""
         ...
 
 
-class Pixels(Protocol):
-    """Where a source's pictures are read from, by row."""
+class Content(Protocol):
+    """Where a source's samples are read from, by row."""
 
-    def read(self, rows: Tensor) -> Tensor:
-        """float32 [B, C, H, W] in [0, 1]."""
+    def read(self, rows: Tensor) -> Samples:
+        """Pictures as float32 [B, C, H, W] in [0, 1], texts as tokens; with labels where the content decides them."""
+        ...
+
+    def shown(self, row: int) -> Tensor | str:
+        """One sample as people see it."""
         ...
 
     def digest(self) -> str:
-        """Hexadecimal digest of every picture's content. Raises ContractBroken that names those that are broken."""
+        """Hexadecimal digest of every sample's content. Raises ContractBroken that names those that are broken."""
         ...
 
 
 @dataclass(frozen=True)
 class SourceSplit:
-    """A part as the source holds it; `labels` is int64 [N] on the CPU."""
+    """A part as the source holds it; `labels` is int64 [N] on the CPU, all 0 where samples have none of their own."""
 
     ids: Sequence[str]
     labels: Tensor
-    pixels: Pixels
+    content: Content
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -54,11 +64,14 @@ class SourceSplit:
 
 @dataclass(frozen=True)
 class Opened:
-    """A source with nothing decoded yet. `splits` goes by the source's own names; `says` is told to the user."""
+    """A source with nothing decoded yet. `splits` goes by the source's own names; `says` is told to the user.
+
+    `shape` is (channels, height, width) of pictures, None where the samples are none.
+    """
 
     name: str
     classes: tuple[str, ...]
-    shape: tuple[int, int, int]
+    shape: tuple[int, int, int] | None
     splits: dict[str, SourceSplit]
     says: tuple[str, ...] = ()
 
@@ -75,13 +88,22 @@ class Selection:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Images float32 [B, C, H, W] in [0, 1], labels int64 [B]."""
-        return self._source.pixels.read(self.rows[indices.cpu()]), self.labels[indices.cpu()]
+    def batch(self, indices: Tensor) -> Batch:
+        """See Split."""
+        places = indices.cpu()
+        samples = self._source.content.read(self.rows[places])
+        labels = self.labels[places] if samples.labels is None else samples.labels
+        return Batch(
+            [self.ids[place] for place in places.tolist()], places, samples.inputs, labels, samples.mask
+        )
+
+    def shown(self, index: int) -> Tensor | str:
+        """See Split."""
+        return self._source.content.shown(int(self.rows[index]))
 
     def digest(self) -> str:
-        """Digest of the ids, the labels and the pictures they belong to."""
-        content = hashlib.sha256(self._source.pixels.digest().encode())
+        """Digest of the ids, the labels and the content they belong to."""
+        content = hashlib.sha256(self._source.content.digest().encode())
         content.update("\0".join(self.ids).encode())
         content.update(self.labels.numpy().tobytes())
         return content.hexdigest()
@@ -89,11 +111,11 @@ class Selection:
 
 @dataclass(frozen=True)
 class DataSet:
-    """The data of one run. `shape` is (channels, height, width); `says` are sentences for log, check and report."""
+    """The data of one run. `shape` is (channels, height, width) of pictures; `says` are sentences for log, check and report."""
 
     name: str
     classes: tuple[str, ...]
-    shape: tuple[int, int, int]
+    shape: tuple[int, int, int] | None
     train: Split
     validation: Split
     test: Split
@@ -107,7 +129,7 @@ class Description:
 
     name: str
     classes: tuple[str, ...]
-    shape: tuple[int, int, int]
+    shape: tuple[int, int, int] | None
     sizes: dict[str, int]
     says: tuple[str, ...] = field(default=())
 
@@ -119,9 +141,13 @@ class ArrayPixels:
         self._load = load
         self._white = white
 
-    def read(self, rows: Tensor) -> Tensor:
+    def read(self, rows: Tensor) -> Samples:
         """float32 [B, C, H, W] in [0, 1]."""
-        return self._array[rows].to(torch.float32) / self._white
+        return Samples(self._array[rows].to(torch.float32) / self._white)
+
+    def shown(self, row: int) -> Tensor:
+        """One picture."""
+        return self._array[row].to(torch.float32) / self._white
 
     def digest(self) -> str:
         """Digest of the array."""

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distill_trainer.batch import Samples, any_tensor
 from distill_trainer.data import arrays, images
 from distill_trainer.data.images import BrokenPictureError, Form
 from distill_trainer.errors import ContractBroken
@@ -65,15 +66,19 @@ class DecodedPixels:
         self._kept = torch.empty((count if self._keeps else 0, *form.shape), dtype=torch.uint8)
         self._have = torch.zeros(count, dtype=torch.bool)
 
-    def read(self, rows: Tensor) -> Tensor:
+    def read(self, rows: Tensor) -> Samples:
         """float32 [B, C, H, W] in [0, 1]. Raises ContractBroken that names pictures which are broken."""
         if not self._keeps:
-            return torch.stack(self._decoded(rows.tolist())).to(torch.float32) / 255
+            return Samples(torch.stack(self._decoded(rows.tolist())).to(torch.float32) / 255)
         missing = rows[~self._have[rows]]
         if len(missing):
             self._kept[missing] = torch.stack(self._decoded(missing.tolist()))
             self._have[missing] = True
-        return self._kept[rows].to(torch.float32) / 255
+        return Samples(self._kept[rows].to(torch.float32) / 255)
+
+    def shown(self, row: int) -> Tensor:
+        """One picture."""
+        return any_tensor(self.read(torch.tensor([row])).inputs)[0]
 
     def digest(self) -> str:
         """Digest of every picture's undecoded content. Small sets are decoded on the way, larger ones looked into."""

@@ -1,4 +1,4 @@
-"""Tables of pictures and labels, whoever reads them: Arrow files here, the `datasets` library for Hugging Face's."""
+"""Tables and what a task makes of their columns, whoever reads them: Arrow files, or the `datasets` library."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distill_api.sources import Columns
+from distill_api.sources import Dataset
 from distill_trainer.data import labels
 from distill_trainer.data.dataset import Opened, SourceSplit
 from distill_trainer.data.pictures import DecodedPixels, Pictures, common_form
@@ -30,35 +30,64 @@ class Table:
     class_names: tuple[str, ...] | None = None
 
 
-def open_tables(name: str, tables: dict[str, Table], columns: Columns, *, train: str) -> Opened:
-    """Classes come from names the source declares, else from the training split's labels. Raises ContractBroken."""
-    for split, table in tables.items():
-        _require(table, columns, f"split {split!r} of {name}")
-    pictures = {split: _pictures(split, table, columns.image) for split, table in tables.items()}
+@dataclass(frozen=True)
+class Tables:
+    """A data set that is tables, by split."""
+
+    name: str
+    splits: dict[str, Table]
+
+    def require(self, columns: dict[str, str]) -> None:
+        """Raise ContractBroken (ColumnNotFound) unless every split has these columns, by field of `dataset.columns`."""
+        for split, table in self.splits.items():
+            for field, column in columns.items():
+                if column not in table.columns:
+                    raise ContractBroken(
+                        "ColumnNotFound",
+                        f"dataset.columns.{field} is {column!r}, but split {split!r} of {self.name} has the columns "
+                        f"{', '.join(table.columns)}{did_you_mean(column, table.columns)}",
+                    )
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The class of every row: names, indices (int64 [N]) by split, and sentences about them."""
+
+    classes: tuple[str, ...]
+    indices: dict[str, Tensor]
+    says: tuple[str, ...]
+
+
+def pictures_of(tables: Tables, dataset: Dataset) -> Opened:
+    """One picture and one label a row. Raises ContractBroken."""
+    columns = dataset.columns
+    tables.require({"image": columns.image, "label": columns.label})
+    pictures = {split: _pictures(split, table, columns.image) for split, table in tables.splits.items()}
     form, said = common_form(list(pictures.values()))
-    classes, indices, told = _labels(tables, columns.label, train)
+    labelled = labels_of(tables, dataset)
     splits = {
-        split: SourceSplit(pictures[split].ids, indices[split], DecodedPixels(pictures[split], form))
-        for split in tables
+        split: SourceSplit(pictures[split].ids, labelled.indices[split], DecodedPixels(pictures[split], form))
+        for split in tables.splits
     }
+    return Opened(tables.name, labelled.classes, form.shape, splits, (*labelled.says, *said))
+
+
+def labels_of(tables: Tables, dataset: Dataset) -> Labelled:
+    """Classes come from names the source declares, else from the training split's labels. Raises ContractBroken."""
+    train = dataset.splits.train
+    classes, indices, told = _labels(tables.splits, dataset.columns.label, train)
     absent = labels.absent_said(indices[train], classes) if train in indices else ()
-    return Opened(name, classes, form.shape, splits, (*told, *said, *absent))
+    return Labelled(classes, indices, (*told, *absent))
 
 
-def _require(table: Table, columns: Columns, where: str) -> None:
-    for field, column in (("image", columns.image), ("label", columns.label)):
-        if column not in table.columns:
-            raise ContractBroken(
-                "ColumnNotFound",
-                f"dataset.columns.{field} is {column!r}, but {where} has the columns "
-                f"{', '.join(table.columns)}{did_you_mean(column, table.columns)}",
-            )
+def row_ids(split: str, table: Table) -> list[str]:
+    """A row's name: its split and its place there."""
+    return [f"{split}/{row}" for row in range(table.length)]
 
 
 def _pictures(split: str, table: Table, column: str) -> Pictures:
-    ids = [f"{split}/{row}" for row in range(table.length)]
     return Pictures(
-        ids,
+        row_ids(split, table),
         lambda row: picture_in(table.cell(column, row), table.folder),
         f"dataset.columns.image ({column})",
     )

@@ -2,27 +2,30 @@
 
 `open_model` turns the API's `Teacher` or `Student` into a `ModelSource`; the contract check asks it questions without
 building anything on a device, the training builds from it, and the written student keeps `config()` so that the
-server can rebuild it with `rebuild`. A further kind of source is one file here, one line in `open_model` and one in `_REBUILDERS`.
+server can make it again with `reopen`. A further kind of source is one file here, one line in `open_model` and one in
+`_REOPENERS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from distill_api.sources import Student, Teacher
+from distill_api.sources import BuiltinModel, Student, Teacher
+from distill_api.training import Task
 from distill_trainer.errors import ConfigInvalid
 from distill_trainer.models.builtin import BuiltinSource
 from distill_trainer.models.huggingface import HuggingFaceSource
-from distill_trainer.models.source import ModelSource, Shape
+from distill_trainer.models.source import ModelSource, Shape, Signature
 
-__all__ = ["ModelSource", "Shape", "build", "count_parameters", "open_model", "rebuild"]
+__all__ = ["ModelSource", "Shape", "Signature", "builtin_network", "count_parameters", "open_model", "reopen"]
 
-_REBUILDERS: dict[str, Callable[[dict[str, Any]], ModelSource]] = {
-    "builtin": BuiltinSource.rebuilt,
-    "huggingFace": HuggingFaceSource.rebuilt,
+_REOPENERS: dict[str, Callable[[dict[str, Any], Path], ModelSource]] = {
+    "builtin": BuiltinSource.reopened,
+    "huggingFace": HuggingFaceSource.reopened,
 }
 
 
@@ -38,20 +41,19 @@ def open_model(model: Teacher | Student, *, field: str) -> ModelSource:
     raise ConfigInvalid(f"{field} names no model: set exactly one of builtin, huggingFace")
 
 
-def build(model: Teacher | Student, *, shape: Shape, classes: int) -> nn.Module:
-    """The network of `model` without its trained weights: images [B, C, H, W] in [0, 1] → logits [B, classes]."""
-    return open_model(model, field="teacher" if isinstance(model, Teacher) else "student").build(
-        shape, classes
-    )
+def builtin_network(name: str, *, shape: Shape, classes: int) -> nn.Module:
+    """An untrained builtin network for images of `shape`."""
+    source = open_model(Student(builtin=BuiltinModel(name=name)), field="student")
+    return source.build(Signature(Task.IMAGE_CLASSIFICATION, classes, shape))
 
 
-def rebuild(config: dict[str, Any], *, shape: Shape, classes: int) -> nn.Module:
-    """The network that `ModelSource.config()` described, without weights. Raises ConfigInvalid for an unknown kind."""
-    for kind, opener in _REBUILDERS.items():
+def reopen(config: dict[str, Any], folder: Path) -> ModelSource:
+    """The source that `ModelSource.config()` described, with its files in `folder`. Raises ConfigInvalid for an unknown kind."""
+    for kind, opener in _REOPENERS.items():
         if kind in config:
-            return opener(config[kind]).build(shape, classes)
+            return opener(config[kind], folder)
     raise ConfigInvalid(
-        f"the model's kind is {', '.join(config) or 'missing'}: this version knows {', '.join(_REBUILDERS)}"
+        f"the model's kind is {', '.join(config) or 'missing'}: this version knows {', '.join(_REOPENERS)}"
     )
 
 

@@ -8,14 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import nn
 
 from distill_api.sources import BuiltinModel, Weights
 from distill_trainer import uris, weights
 from distill_trainer.errors import ContractBroken
 from distill_trainer.models.convnet import ConvNet
 from distill_trainer.models.mlp import Mlp
-from distill_trainer.models.source import Shape
+from distill_trainer.models.source import Shape, Signature
 
 HEAD = "fc"
 INPUT_LAYER = "features.0.weight"
@@ -46,7 +47,7 @@ class BuiltinSource:
         return cls(model.name, file, field)
 
     @classmethod
-    def rebuilt(cls, config: dict[str, Any]) -> BuiltinSource:
+    def reopened(cls, config: dict[str, Any], folder: Path) -> BuiltinSource:  # noqa: ARG003
         """From what `config` wrote."""
         return cls(str(config["name"]), None, "model")
 
@@ -80,9 +81,15 @@ class BuiltinSource:
         rows = (self.trained_shapes() or {}).get(f"{HEAD}.weight", ())
         return (HEAD, rows[0]) if rows else None
 
-    def build(self, shape: Shape, classes: int) -> nn.Module:
-        """The network, sized by the data."""
-        return NETWORKS[self._network](shape, classes)
+    def build(self, signature: Signature) -> nn.Module:
+        """The network, sized by the data. Raises ContractBroken where the data are no pictures."""
+        if signature.shape is None:
+            raise ContractBroken(
+                "TaskMismatch",
+                f"{self._field}.builtin.name is {self._network!r}, which classifies pictures, and task is "
+                f"{signature.task.value}; name a model with {self._field}.huggingFace",
+            )
+        return NETWORKS[self._network](signature.shape, signature.classes)
 
     def load(self, module: nn.Module) -> None:
         """Load the file; every tensor must fit. Raises ContractBroken."""
@@ -93,9 +100,21 @@ class BuiltinSource:
         """The name is enough: shape and classes are written beside it."""
         return {"builtin": {"name": self._network}}
 
-    def state(self, module: nn.Module) -> dict[str, Tensor]:
-        """Everything of the network."""
-        return weights.plain_tensors(module.state_dict())
+    def tokenizer(self) -> None:
+        """None: it sees pictures."""
+        return
+
+    def longest_input(self) -> None:
+        """None: it sees pictures."""
+        return
+
+    def write(self, module: nn.Module, folder: Path) -> None:
+        """Everything of the network; nothing beside it is needed."""
+        save_file(weights.plain_tensors(module.state_dict()), folder / weights.FILE)
+
+    def read(self, module: nn.Module, folder: Path) -> None:
+        """The file as `write` left it."""
+        weights.load_into(module, folder / weights.FILE, field="model folder")
 
 
 def unknown_name(name: str, field: str) -> str:

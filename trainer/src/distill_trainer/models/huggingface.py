@@ -1,7 +1,7 @@
-"""Image classifiers in the format of Hugging Face Transformers, from the hub or a local folder; safetensors only.
+"""Models in the format of Hugging Face Transformers, from the hub or a local folder; safetensors only.
 
-The preprocessing that the model was trained with (size, mean, deviation) becomes part of the network, so that teacher
-and student see the same batch whatever they are. Transformers is imported when such a model is used, not before.
+The preprocessing that an image model was trained with (size, mean, deviation) becomes part of the network, so that
+teacher and student see the same batch whatever they are. Transformers is imported when such a model is used, not before.
 """
 
 from __future__ import annotations
@@ -10,13 +10,23 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from distill_api.sources import HuggingFaceModel, Weights
+from distill_api.training import Task
 from distill_trainer import uris, weights
 from distill_trainer.errors import ConfigInvalid, ContractBroken
+from distill_trainer.models import hub
 from distill_trainer.models.preprocessing import Preprocessing
-from distill_trainer.models.source import Shape
+from distill_trainer.models.source import Signature
+from distill_trainer.models.text_network import TextNetwork
+
+_AUTO: dict[Task, str] = {
+    Task.IMAGE_CLASSIFICATION: "AutoModelForImageClassification",
+    Task.TEXT_CLASSIFICATION: "AutoModelForSequenceClassification",
+}
+_HEAD_SIZES = {"id2label", "label2id", "num_labels"}
 
 
 class Classifier(nn.Module):
@@ -34,32 +44,29 @@ class Classifier(nn.Module):
 
 
 class HuggingFaceSource:
-    """A model folder: config.json, preprocessor_config.json, model.safetensors."""
+    """A model folder: config.json, model.safetensors, and preprocessor_config.json or a tokenizer."""
 
-    def __init__(self, name: str, config: dict[str, Any], preprocessor: dict[str, Any], field: str) -> None:
+    def __init__(self, name: str, config: dict[str, Any], folder: Path, field: str) -> None:
         self._name = name
         self._config = config
-        self._preprocessor = preprocessor
+        self._preprocessor = hub.read_optional_json(folder / hub.PREPROCESSOR, field)
         self._field = field
-        self._folder: Path | None = None
+        self._folder = folder
 
     @classmethod
     def of(cls, model: HuggingFaceModel, trained: Weights | None, field: str) -> HuggingFaceSource:
         """From the API's model. Raises ContractBroken where nothing is there."""
-        name, revision = model.id, model.revision
         if trained:
             raise ConfigInvalid(
                 f"{field}.weights is set beside {field}.huggingFace, which brings its own: remove it"
             )
-        folder = _local_folder(name, field) if uris.is_uri(name) else _download(name, revision, field)
-        source = cls(name, _read_json(folder / "config.json", field), _optional_json(folder), field)
-        source._folder = folder
-        return source
+        folder = hub.open_folder(model.id, model.revision, field)
+        return cls(model.id, hub.read_json(folder / "config.json", field), folder, field)
 
     @classmethod
-    def rebuilt(cls, config: dict[str, Any]) -> HuggingFaceSource:
-        """From what `config` wrote."""
-        return cls(str(config["id"]), config["config"], config["preprocessor"], "model")
+    def reopened(cls, config: dict[str, Any], folder: Path) -> HuggingFaceSource:
+        """From what `config` wrote; its files lie in the folder."""
+        return cls(str(config["id"]), config["config"], folder, "model")
 
     @property
     def name(self) -> str:
@@ -96,20 +103,29 @@ class HuggingFaceSource:
         labels = self._config.get("id2label")
         return ("classifier", len(labels) if labels else int(self._config.get("num_labels", 2)))
 
-    def build(self, shape: Shape, classes: int) -> nn.Module:
-        """The network of the config with a head for `classes`."""
-        model = _transformers().AutoModelForImageClassification.from_config(
-            self._transformers_config(classes)
-        )
-        return Classifier(model, self._preprocessing(shape))
+    def build(self, signature: Signature) -> nn.Module:
+        """The network of the config with the task's head. Raises ContractBroken where it cannot have one."""
+        auto = getattr(hub.transformers_library(), _AUTO[signature.task])
+        config = self._transformers_config(signature)
+        try:
+            model = auto.from_config(config)
+        except ValueError as error:  # the model's kind has no such head
+            raise ContractBroken(
+                "TaskMismatch",
+                f"{self._field}.huggingFace.id {self._name!r} is a {config.model_type} model, which has no "
+                f"{_AUTO[signature.task]}, and task is {signature.task.value}; name a model for this task",
+            ) from error
+        if signature.shape is None:
+            return TextNetwork(model)
+        preprocessing = Preprocessing.of(self._preprocessor, self._config, signature.shape, field=self._field)
+        return Classifier(model, preprocessing)
 
     def load(self, module: nn.Module) -> None:
         """Load the folder's weights; a student's head of another class count starts fresh, and it is said."""
         if not self._files():
             return
-        network = cast("Classifier", module).model
-        auto = _transformers().AutoModelForImageClassification
-        loaded, info = auto.from_pretrained(
+        network: Any = _network(module)
+        loaded, info = type(network).from_pretrained(
             str(self._folder),
             config=network.config,
             use_safetensors=True,
@@ -126,90 +142,63 @@ class HuggingFaceSource:
         network.load_state_dict(loaded.state_dict())
 
     def config(self) -> dict[str, Any]:
-        """The whole config, so that the student needs no hub to be rebuilt."""
-        return {"huggingFace": {"id": self.name, "config": self._config, "preprocessor": self._preprocessor}}
+        """The whole config, so that the student needs no hub to be made again."""
+        return {"huggingFace": {"id": self.name, "config": self._config}}
 
-    def state(self, module: nn.Module) -> dict[str, Tensor]:
-        """Everything of the network."""
-        return weights.plain_tensors(module.state_dict())
+    def tokenizer(self) -> Any | None:
+        """The tokenizer of the folder, with the library's own class; None where it has none."""
+        if not any((self._folder / name).is_file() for name in hub.TOKENIZER_FILES):
+            return None
+        return hub.transformers_library().AutoTokenizer.from_pretrained(str(self._folder))
+
+    def longest_input(self) -> int | None:
+        """Positions that the model has; None where they are not bounded."""
+        positions = self._config.get("max_position_embeddings", self._config.get("n_positions"))
+        return int(positions) if positions else None
+
+    def write(self, module: nn.Module, folder: Path) -> None:
+        """As save_pretrained does, so that Transformers loads the folder as it is; the preprocessor beside it."""
+        model: Any = _network(module)
+        model.save_pretrained(folder, max_shard_size="1TB")
+        if self._preprocessor:
+            text = json.dumps(self._preprocessor, indent=2) + "\n"
+            (folder / hub.PREPROCESSOR).write_text(text, encoding="utf-8")
+
+    def read(self, module: nn.Module, folder: Path) -> None:
+        """The file as `write` left it: every tensor must be there, but for those that share another's memory."""
+        file = folder / weights.FILE
+        weights.read_header(file, field="model folder")
+        try:
+            load_model(_network(module), file)
+        except RuntimeError as error:
+            raise ContractBroken(
+                "WeightsMismatch",
+                f"model folder: {weights.FILE} does not fit the model: {str(error).splitlines()[-1].strip()}",
+            ) from error
 
     def _files(self) -> list[Path]:
-        return sorted(self._folder.glob("*.safetensors")) if self._folder else []
+        return sorted(self._folder.glob("*.safetensors"))
 
     def _refuse_pickles(self) -> None:
-        for file in sorted(self._folder.glob("*.bin")) if self._folder else []:
+        for file in sorted(self._folder.glob("*.bin")):
             weights.read_header(file, field=f"{self._field}.huggingFace.id")
 
-    def _transformers_config(self, classes: int) -> Any:
-        settings = {
-            key: value
-            for key, value in self._config.items()
-            if key not in {"id2label", "label2id", "num_labels"}
-        }
+    def _transformers_config(self, signature: Signature) -> Any:
+        settings = {key: value for key, value in self._config.items() if key not in _HEAD_SIZES}
         kind = settings.pop("model_type", None)
-        transformers = _transformers()
+        transformers = hub.transformers_library()
         if kind not in transformers.CONFIG_MAPPING:
             raise ContractBroken(
                 "UnknownModel",
                 f"{self._field}.huggingFace.id {self._name!r}: its config.json has model_type {kind!r}, which "
-                "Transformers does not know; name a folder of an image classifier",
+                "Transformers does not know; name a folder that save_pretrained wrote",
             )
         config = transformers.AutoConfig.for_model(kind, **settings)
-        if len(config.id2label) != classes:
-            config.num_labels = classes
+        if len(config.id2label) != signature.classes:
+            config.num_labels = signature.classes
         return config
 
-    def _preprocessing(self, shape: Shape) -> Preprocessing:
-        return Preprocessing.of(self._preprocessor, self._config, shape, field=self._field)
 
-
-def _transformers() -> Any:
-    try:
-        import transformers  # noqa: PLC0415  (seconds of import that only these models pay)
-    except ImportError as error:
-        raise ConfigInvalid(
-            "a huggingFace model needs the package transformers in the trainer's image: pip install 'distill-trainer[huggingface]'"
-        ) from error
-    speech: Any = transformers.utils.logging
-    speech.set_verbosity_error()
-    speech.disable_progress_bar()
-    return transformers
-
-
-def _local_folder(uri: str, field: str) -> Path:
-    folder = uris.resolve(uri, field=f"{field}.huggingFace.id")
-    if not (folder / "config.json").is_file():
-        raise ContractBroken(
-            "ModelNotFound",
-            f"{field}.huggingFace.id: {folder} has no config.json; name a folder that save_pretrained wrote",
-        )
-    return folder
-
-
-def _download(name: str, revision: str | None, field: str) -> Path:
-    from huggingface_hub import snapshot_download  # noqa: PLC0415
-
-    patterns = ["config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json"]
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
-    except Exception as error:  # the hub's client raises a dozen kinds: no network, no such id, gated …
-        raise ContractBroken(
-            "ModelNotFound",
-            f"{field}.huggingFace.id {name!r} could not be fetched ({type(error).__name__}); check the id, the revision and "
-            "the network, or name a folder: pvc://<claim>/<path>",
-        ) from error
-
-
-def _read_json(path: Path, field: str) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ContractBroken(
-            "ModelNotFound", f"{field}.huggingFace.id: {path.name} cannot be read as JSON: {error}"
-        ) from error
-    return dict(value)
-
-
-def _optional_json(folder: Path) -> dict[str, Any]:
-    file = folder / "preprocessor_config.json"
-    return _read_json(file, "preprocessor") if file.is_file() else {}
+def _network(module: nn.Module) -> nn.Module:
+    """The Transformers model inside."""
+    return cast("Classifier | TextNetwork", module).model

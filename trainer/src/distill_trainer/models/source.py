@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
-from torch import Tensor, nn
+from torch import nn
+
+from distill_api.training import Task
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one image."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What goes into a network and what comes out, as the task and the data ask for it.
+
+    `classes` is the number of logits of a row; `shape` is that of one picture, None for text.
+    """
+
+    task: Task
+    classes: int
+    shape: Shape | None = None
 
 
 class ModelSource(Protocol):
@@ -30,14 +46,26 @@ class ModelSource(Protocol):
     def trained_shapes(self) -> dict[str, tuple[int, ...]] | None:
         """Shape of every trained tensor by name, without reading the tensors; None where there are no weights."""
 
-    def build(self, shape: Shape, classes: int) -> nn.Module:
-        """The network with fresh parameters on the current default device: images [B, C, H, W] → logits [B, classes]."""
+    def build(self, signature: Signature) -> nn.Module:
+        """The network with fresh parameters on the current default device: `Batch.inputs` → logits [B, …, classes].
+
+        Raises ContractBroken where it cannot have this signature.
+        """
 
     def load(self, module: nn.Module) -> None:
         """Put the trained weights into a network that `build` made; nothing happens where there are none."""
 
     def config(self) -> dict[str, Any]:
-        """JSON from which `models.rebuild` makes the same network."""
+        """JSON from which `models.reopen` makes the same source."""
 
-    def state(self, module: nn.Module) -> dict[str, Tensor]:
-        """The tensors to be written as model.safetensors."""
+    def tokenizer(self) -> Any | None:
+        """The Transformers tokenizer that its texts are read with; None where it has none."""
+
+    def longest_input(self) -> int | None:
+        """The most tokens that it takes; None where that is open."""
+
+    def write(self, module: nn.Module, folder: Path) -> None:
+        """Write the trained parameters as model.safetensors, with the files that others need to load the model."""
+
+    def read(self, module: nn.Module, folder: Path) -> None:
+        """Put what `write` wrote into a network that `build` made. Raises ContractBroken."""

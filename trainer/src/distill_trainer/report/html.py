@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 
-from distill_trainer.evaluate import labels_of
 from distill_trainer.metrics import confusion
 from distill_trainer.report.confusion import confusion_matrix, worst_confusions
 from distill_trainer.report.curves import Line, curve_chart, interval_chart
+from distill_trainer.report.disagreements import disagreements
 from distill_trainer.report.page import Page
-from distill_trainer.report.pictures import disagreements
 from distill_trainer.report.tables import class_table, headline_table, lineage_list, term_table
 from distill_trainer.report.words import escape, metric_name, percent, seconds, thousands
 
@@ -67,7 +66,7 @@ def _section(title: str, body: str) -> str:
 
 
 def _confusion(page: Page) -> str:
-    counts = confusion(page.student.classes, labels_of(page.data.test), len(page.data.classes))
+    counts = confusion(page.student.classes, page.labels, len(page.data.classes))
     matrix, worst = confusion_matrix(counts, page.data.classes), worst_confusions(counts, page.data.classes)
     return f"<div class='matrix-pair'>{matrix}<div><h3>Most frequent mistakes</h3>{worst}</div></div>"
 

@@ -9,6 +9,7 @@ from distill_api.status import Lineage, Result
 from distill_trainer.check import Contract
 from distill_trainer.data import DataSet
 from distill_trainer.evaluate import Predictions
+from distill_trainer.metrics import Classes
 from distill_trainer.snapshot import EpochRecord
 
 
@@ -23,5 +24,7 @@ class Page:
     best_epoch: int
     result: Result
     lineage: Lineage
+    labels: Classes
+    samples: Classes
     teacher: Predictions
     student: Predictions

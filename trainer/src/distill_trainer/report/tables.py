@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from distill_api.status import ModelResult
-from distill_trainer.evaluate import labels_of
 from distill_trainer.report.page import Page
 from distill_trainer.report.words import cut, escape, metric_name, percent, seconds, size, thousands
 
@@ -42,7 +41,7 @@ def headline_table(page: Page) -> str:
 
 def class_table(page: Page) -> str:
     """Recall of both and the student's precision for each class; the greatest losses where there are many classes."""
-    labels, student, teacher = labels_of(page.data.test), page.student.classes, page.teacher.classes
+    labels, student, teacher = page.labels, page.student.classes, page.teacher.classes
     rows: list[tuple[float, tuple[str, ...]]] = []
     for index, name in enumerate(page.data.classes):
         mine, count = labels == index, int((labels == index).sum())

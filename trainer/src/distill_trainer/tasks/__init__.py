@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from distill_api.training import Task
 from distill_trainer.tasks.image_classification import ImageClassification
-from distill_trainer.tasks.kit import TaskKit
+from distill_trainer.tasks.kit import Sources, TaskKit
+from distill_trainer.tasks.text_classification import TextClassification
 
-__all__ = ["TaskKit", "kit_of"]
+__all__ = ["Sources", "TaskKit", "kit_of"]
 
-_KITS: dict[Task, TaskKit] = {Task.IMAGE_CLASSIFICATION: ImageClassification()}
+_KITS: dict[Task, TaskKit] = {
+    Task.IMAGE_CLASSIFICATION: ImageClassification(),
+    Task.TEXT_CLASSIFICATION: TextClassification(),
+}
 
 
 def kit_of(task: Task) -> TaskKit:

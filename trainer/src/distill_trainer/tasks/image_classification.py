@@ -3,33 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from distill_api.sources import Dataset
-from distill_api.training import Objective
+from distill_api.contract import TrainerConfig
+from distill_api.training import Objective, Task, Training
 from distill_trainer import data
 from distill_trainer.data import DataSet, Description
+from distill_trainer.evaluate import BATCH
 from distill_trainer.losses import Combined, TermPlan, build_objective
-from distill_trainer.models import Shape
+from distill_trainer.models import Signature
+from distill_trainer.tasks.kit import Sources
 
 
 class ImageClassification:
     """Images [B, C, H, W] in [0, 1] → one of the classes."""
 
-    def describe(self, dataset: Dataset, *, seed: int) -> Description:
+    def describe(self, config: TrainerConfig, sources: Sources) -> Description:  # noqa: ARG002
         """See TaskKit."""
-        return data.describe(dataset, seed=seed)
+        return data.describe(config.dataset, seed=config.training.seed)
 
-    def load(self, dataset: Dataset, *, seed: int) -> DataSet:
+    def load(self, config: TrainerConfig, sources: Sources) -> DataSet:  # noqa: ARG002
         """See TaskKit."""
-        return data.load(dataset, seed=seed)
+        return data.load(config.dataset, seed=config.training.seed)
+
+    def signature(self, data: Description) -> Signature:
+        """See TaskKit."""
+        return Signature(Task.IMAGE_CLASSIFICATION, len(data.classes), data.shape)
+
+    def samples_are(self, data: Description) -> str:
+        """See TaskKit."""
+        channels, height, width = data.shape or (0, 0, 0)
+        return f"{height}×{width}, {channels} channel{'s' if channels > 1 else ''}"
 
     def objective(self, objective: Objective, plans: Sequence[TermPlan]) -> Combined:
         """α·CE + (1−α)·Σ wᵢ·Lᵢ; a row of the losses is an image."""
         return build_objective(objective.alpha, plans)
 
-    def example(self, shape: Shape, batch: int, device: torch.device) -> Tensor:
+    def example(self, signature: Signature, batch: int, device: torch.device) -> Tensor:
         """A grey batch."""
-        return torch.full((batch, *shape), 0.5, device=device)
+        return torch.full((batch, *(signature.shape or ())), 0.5, device=device)
+
+    def fits(self, logits: Tensor, signature: Signature, batch: int) -> bool:
+        """See TaskKit."""
+        return tuple(logits.shape) == (batch, signature.classes)
+
+    def evaluation_batch(self, training: Training) -> int:  # noqa: ARG002
+        """See TaskKit."""
+        return BATCH
+
+    def write(self, folder: Path, config: TrainerConfig, sources: Sources) -> None:
+        """Nothing: the model's own files are all."""

@@ -6,11 +6,9 @@ is another file here with the same one method.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
-from torch import Tensor
-
+from distill_trainer.batch import Batch
 from distill_trainer.losses import Outputs
 from distill_trainer.teacher_outputs.online import Online
 
@@ -20,8 +18,5 @@ __all__ = ["Online", "TeacherOutputs"]
 class TeacherOutputs(Protocol):
     """What the teacher says about samples."""
 
-    def outputs(self, ids: Sequence[str], images: Tensor) -> Outputs:
-        """Logits [B, C], and the layers that the objective compares, for the samples `ids` with inputs `images` [B, C, H, W].
-
-        On the images' device, without gradients.
-        """
+    def outputs(self, batch: Batch) -> Outputs:
+        """Logits [B, …, C], and the layers that the objective compares; on the batch's device, without gradients."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from distill_trainer.batch import Batch
 from distill_trainer.layers import watch
 from distill_trainer.losses import Outputs
 
@@ -18,8 +19,8 @@ class Online:
         self._teacher = teacher.eval().requires_grad_(requires_grad=False)
         self._layers = tuple(layers)
 
-    def outputs(self, ids: Sequence[str], images: Tensor) -> Outputs:  # noqa: ARG002  (a store needs the ids)
+    def outputs(self, batch: Batch) -> Outputs:
         """One forward pass. `clone` makes ordinary tensors of inference ones, which autograd could not save."""
         with torch.inference_mode(), watch(self._teacher, self._layers) as layers:
-            logits = self._teacher(images)
+            logits = self._teacher(batch.inputs)
         return Outputs(logits.clone(), {name: output.clone() for name, output in layers.items()})

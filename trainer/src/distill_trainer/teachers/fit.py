@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from distill_api.sources import BuiltinModel, Student
 from distill_api.training import Metric, Objective, Training
 from distill_trainer import models
+from distill_trainer.batch import Batch, any_tensor
 from distill_trainer.checkpoint import CheckpointStore, Identity
 from distill_trainer.data import DataSet, Split
-from distill_trainer.evaluate import labels_of, predict
+from distill_trainer.evaluate import predict
 from distill_trainer.loop import Parts, Trainer
 from distill_trainer.losses import Outputs, kl_objective
 from distill_trainer.metrics import score
@@ -29,9 +28,9 @@ class LabelsAlone:
     def __init__(self, classes: int) -> None:
         self._classes = classes
 
-    def outputs(self, ids: Sequence[str], images: Tensor) -> Outputs:
+    def outputs(self, batch: Batch) -> Outputs:
         """Zeros [B, classes]."""
-        return Outputs(images.new_zeros(len(ids), self._classes))
+        return Outputs(any_tensor(batch.inputs).new_zeros(len(batch), self._classes))
 
 
 class NoCheckpoints(CheckpointStore):
@@ -52,8 +51,7 @@ class NoCheckpoints(CheckpointStore):
 def new_network(network: str, data: DataSet, *, seed: int) -> nn.Module:
     """A builtin network for the data; its parameters depend on the seed alone."""
     torch.manual_seed(seed)
-    student = Student(builtin=BuiltinModel(name=network))
-    return models.build(student, shape=data.shape, classes=len(data.classes))
+    return models.builtin_network(network, shape=data.shape or (0, 0, 0), classes=len(data.classes))
 
 
 def fit(
@@ -88,5 +86,5 @@ def fit(
 
 def accuracy(network: nn.Module, split: Split) -> float:
     """Share of the split's samples that the network gets right."""
-    [predictions] = predict([network], split, torch.device("cpu"), StopSignal())
-    return score(Metric.ACCURACY, predictions.classes, labels_of(split))
+    judged = predict([network], split, torch.device("cpu"), StopSignal())
+    return score(Metric.ACCURACY, judged.models[0].classes, judged.labels)

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from distill_api.sources import Dataset
 from distill_trainer.data.dataset import Opened
 from distill_trainer.data.suggest import did_you_mean
+from distill_trainer.data.tables import Tables
 from distill_trainer.errors import ContractBroken
 
-Opener = Callable[[Dataset], Opened]
+Opener = Callable[[Dataset], Opened | Tables]
+"""Pictures with their labels, or tables whose columns the task reads."""
 
 _openers: dict[str, Opener] = {}
 
@@ -43,7 +45,7 @@ def key_of(dataset: Dataset) -> str:
     return f"files/{dataset.files.format}" if dataset.files else "huggingFace"
 
 
-def open_source(dataset: Dataset) -> Opened:
+def open_source(dataset: Dataset) -> Opened | Tables:
     """Find the source and open it. Raises ContractBroken (DatasetNotFound) where there is none of that name."""
     known, key = openers(), key_of(dataset)
     if key in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from pathlib import Path
@@ -9,21 +10,20 @@ from typing import Any
 
 from distill_api.sources import Columns, Dataset, HuggingFaceDataset
 from distill_trainer import uris
-from distill_trainer.data.dataset import Opened
 from distill_trainer.data.extras import required
 from distill_trainer.data.sources import source
-from distill_trainer.data.tables import Table, open_tables
+from distill_trainer.data.tables import Table, Tables
 from distill_trainer.errors import ContractBroken
 
 
 @source("huggingFace")
-def open_hugging_face(dataset: Dataset) -> Opened:
+def open_hugging_face(dataset: Dataset) -> Tables:
     """Every split of the data set; rows stay on disk, mapped into memory. Raises ContractBroken."""
     wanted = dataset.hugging_face or HuggingFaceDataset(id="")
     datasets = required("datasets", extra="huggingface", field="dataset.huggingFace")
     parts = _load(datasets, wanted)
     tables = {split: _table(datasets, part, dataset.columns) for split, part in parts.items()}
-    return open_tables(_name(wanted), tables, dataset.columns, train=dataset.splits.train)
+    return Tables(_name(wanted), tables)
 
 
 def _load(datasets: Any, wanted: HuggingFaceDataset) -> dict[str, Any]:
@@ -69,12 +69,12 @@ def _table(datasets: Any, part: Any, columns: Columns) -> Table:
             columns.image, datasets.Image(decode=False)
         )  # decoded on demand, by our own rules
     label = part.features.get(columns.label)
-    pictures = part.select_columns([columns.image]) if columns.image in part.column_names else part
+    alone = functools.cache(lambda name: part.select_columns([name]))  # a row of it decodes nothing else
     return Table(
         columns=part.column_names,
         length=len(part),
         column=lambda name: part.with_format(None)[name][:],
-        cell=lambda name, row: pictures[row][name],
+        cell=lambda name, row: alone(name)[row][name],
         class_names=tuple(label.names) if isinstance(label, datasets.ClassLabel) else None,
     )
 

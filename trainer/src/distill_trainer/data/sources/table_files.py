@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from distill_api.sources import Columns, Dataset, FileFormat
-from distill_trainer.data.dataset import Opened
 from distill_trainer.data.extras import required
 from distill_trainer.data.folders import files_root, visible
 from distill_trainer.data.sources import source
-from distill_trainer.data.tables import Table, open_tables
+from distill_trainer.data.tables import Table, Tables
 from distill_trainer.errors import ContractBroken
 
 SUFFIXES = {
@@ -29,7 +28,7 @@ SHARD = re.compile(r"-\d+(-of-\d+)?$")
 
 
 @source(*(f"files/{kind}" for kind in SUFFIXES))
-def open_table_files(dataset: Dataset) -> Opened:
+def open_table_files(dataset: Dataset) -> Tables:
     """Raises ContractBroken."""
     kind = FileFormat(dataset.files.format if dataset.files else FileFormat.PARQUET)
     root = files_root(dataset, file_allowed=True)
@@ -43,7 +42,7 @@ def open_table_files(dataset: Dataset) -> Opened:
     if len(files) == 1 and train not in files:
         files = {train: next(iter(files.values()))}
     tables = {split: _table(paths, kind, dataset.columns) for split, paths in files.items()}
-    return open_tables(root.name, tables, dataset.columns, train=train)
+    return Tables(root.name, tables)
 
 
 def _by_split(root: Path, suffixes: tuple[str, ...]) -> dict[str, list[Path]]:
@@ -65,14 +64,16 @@ def _split_name(file: Path, suffixes: tuple[str, ...]) -> str:
 def _table(paths: list[Path], kind: FileFormat, columns: Columns) -> Table:
     arrow = _arrow("pyarrow")
     try:
-        table = _read_parquet(paths, columns) if kind is FileFormat.PARQUET else _read_text(paths, kind)
+        table, names = (
+            _read_parquet(paths, columns) if kind is FileFormat.PARQUET else _read_text(paths, kind)
+        )
     except (arrow.ArrowException, OSError) as error:
         raise ContractBroken(
             "FileTorn",
             f"dataset.files: {paths[0].name} cannot be read as {kind}: {str(error).splitlines()[0]}",
         ) from error
     return Table(
-        columns=table.column_names,
+        columns=names,
         length=table.num_rows,
         column=lambda name: table.column(name).to_pylist(),
         cell=lambda name, row: table.column(name)[row].as_py(),
@@ -85,12 +86,14 @@ def _arrow(module: str) -> Any:
     return required(module, extra="huggingface", field="dataset.files.format")
 
 
-def _read_parquet(paths: list[Path], columns: Columns) -> Any:
+def _read_parquet(paths: list[Path], columns: Columns) -> tuple[Any, list[str]]:
+    """The columns that a task may read, and the names of all."""
     arrow, parquet = _arrow("pyarrow"), _arrow("pyarrow.parquet")
     schema = parquet.read_schema(paths[0])
-    wanted = [name for name in (columns.image, columns.label) if name in schema.names]
-    if len(wanted) < 2:
-        return schema.empty_table()  # its column names are all that the message needs
+    names = list(schema.names)
+    wanted = [name for name in dict.fromkeys(columns.names) if name in names]
+    if not wanted:
+        return schema.empty_table(), names  # the names are all that the message needs
     schema = arrow.schema([schema.field(name) for name in wanted], metadata=schema.metadata)
     with tempfile.NamedTemporaryFile(prefix="distill-", suffix=".arrow") as spool:
         with arrow.OSFile(spool.name, "wb") as sink, arrow.ipc.new_file(sink, schema) as writer:
@@ -99,12 +102,13 @@ def _read_parquet(paths: list[Path], columns: Columns) -> Any:
                     columns_in_order = [batch.column(name) for name in wanted]
                     writer.write_batch(arrow.RecordBatch.from_arrays(columns_in_order, schema=schema))
         # The mapping keeps the content after the name is gone, so nothing is left behind, whatever ends the process.
-        return arrow.ipc.open_file(arrow.memory_map(spool.name)).read_all()
+        return arrow.ipc.open_file(arrow.memory_map(spool.name)).read_all(), names
 
 
-def _read_text(paths: list[Path], kind: FileFormat) -> Any:
+def _read_text(paths: list[Path], kind: FileFormat) -> tuple[Any, list[str]]:
     read = _arrow("pyarrow.csv").read_csv if kind is FileFormat.CSV else _arrow("pyarrow.json").read_json
-    return _arrow("pyarrow").concat_tables([read(path) for path in paths], promote_options="default")
+    table = _arrow("pyarrow").concat_tables([read(path) for path in paths], promote_options="default")
+    return table, list(table.column_names)
 
 
 def _declared_classes(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...] | None:

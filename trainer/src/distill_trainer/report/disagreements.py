@@ -1,4 +1,4 @@
-"""Test samples on which the models disagree, as pictures inside the page."""
+"""Test samples on which the models disagree, as pictures or texts inside the page."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from distill_trainer.evaluate import labels_of
 from distill_trainer.report.page import Page
 from distill_trainer.report.words import cut, escape, percent
 
 SHOWN = 12
 _LONGEST_SIDE = 128
+_LONGEST_TEXT = 280
 
 
 def disagreements(page: Page) -> str:
     """Figures: first where the teacher is right, the student's surest mistakes before the others."""
-    student, teacher, labels = page.student, page.teacher, labels_of(page.data.test)
+    student, teacher, labels = page.student, page.teacher, page.labels
     differ = np.flatnonzero(student.classes != teacher.classes)
     if not len(differ):
         return "<p class='note'>Both predict the same class for every test sample.</p>"
     teacher_right = teacher.classes[differ] == labels[differ]
     order = np.lexsort((-student.confidence[differ], ~teacher_right))
     chosen = differ[order][:SHOWN]
-    images, _ = page.data.test.batch(torch.from_numpy(chosen))
-    figures = [_figure(page, int(index), image) for index, image in zip(chosen, images, strict=True)]
+    figures = [_figure(page, int(index)) for index in chosen]
     count = f"{len(differ)} of {len(labels)} test samples" + (
         f", {len(chosen)} shown" if len(differ) > len(chosen) else ""
     )
@@ -45,8 +44,8 @@ def data_uri(image: Tensor) -> str:
     return "data:image/png;base64," + base64.b64encode(raw.getvalue()).decode()
 
 
-def _figure(page: Page, index: int, image: Tensor) -> str:
-    label = int(page.data.test.labels[index])
+def _figure(page: Page, index: int) -> str:
+    sample, label = int(page.samples[index]), int(page.labels[index])
     lines = "".join(
         _line(
             name,
@@ -57,9 +56,15 @@ def _figure(page: Page, index: int, image: Tensor) -> str:
         for name, predictions in (("student", page.student), ("teacher", page.teacher))
     )
     name = escape(page.data.classes[label])
+    shown = page.data.test.shown(sample)
+    what = f"test sample {escape(str(page.data.test.ids[sample]))}, label {name}"
+    body = (
+        f'<q title="{what}">{cut(shown, _LONGEST_TEXT)}</q>'
+        if isinstance(shown, str)
+        else f'<img src="{data_uri(shown)}" alt="{what}" loading="lazy">'
+    )
     return (
-        f'<figure><img src="{data_uri(image)}" alt="test sample {escape(str(page.data.test.ids[index]))}, label {name}" '
-        f'loading="lazy"><figcaption><b>{cut(page.data.classes[label], 18)}</b>{lines}</figcaption></figure>'
+        f"<figure>{body}<figcaption><b>{cut(page.data.classes[label], 18)}</b>{lines}</figcaption></figure>"
     )
 
 

@@ -1,0 +1,85 @@
+"""Folders in the format of Hugging Face Transformers, wherever they lie: a local folder, or a snapshot of the hub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from distill_trainer import uris
+from distill_trainer.errors import ConfigInvalid, ContractBroken
+
+PREPROCESSOR = "preprocessor_config.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
+_WANTED = (
+    "config.json",
+    "generation_config.json",
+    PREPROCESSOR,
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template*",
+    "*.model",
+)
+
+
+def open_folder(name: str, revision: str | None, field: str) -> Path:
+    """The folder of a hub id or of a URI. Raises ContractBroken (ModelNotFound)."""
+    return _local(name, field) if uris.is_uri(name) else _download(name, revision, field)
+
+
+def read_json(path: Path, field: str) -> dict[str, Any]:
+    """One of the folder's files. Raises ContractBroken."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ContractBroken(
+            "ModelNotFound", f"{field}.huggingFace.id: {path.name} cannot be read as JSON: {error}"
+        ) from error
+    return dict(value)
+
+
+def read_optional_json(path: Path, field: str) -> dict[str, Any]:
+    """Empty where there is no such file."""
+    return read_json(path, field) if path.is_file() else {}
+
+
+def transformers_library() -> Any:
+    """The library, quiet. Raises ConfigInvalid where it is not installed."""
+    try:
+        import transformers  # noqa: PLC0415  (seconds of import that only these models pay)
+    except ImportError as error:
+        raise ConfigInvalid(
+            "a huggingFace model needs the package transformers in the trainer's image: pip install 'distill-trainer[huggingface]'"
+        ) from error
+    speech: Any = transformers.utils.logging
+    speech.set_verbosity_error()
+    speech.disable_progress_bar()
+    return transformers
+
+
+def _local(uri: str, field: str) -> Path:
+    folder = uris.resolve(uri, field=f"{field}.huggingFace.id")
+    if not (folder / "config.json").is_file():
+        raise ContractBroken(
+            "ModelNotFound",
+            f"{field}.huggingFace.id: {folder} has no config.json; name a folder that save_pretrained wrote",
+        )
+    return folder
+
+
+def _download(name: str, revision: str | None, field: str) -> Path:
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(_WANTED)))
+    except Exception as error:  # the hub's client raises a dozen kinds: no network, no such id, gated …
+        raise ContractBroken(
+            "ModelNotFound",
+            f"{field}.huggingFace.id {name!r} could not be fetched ({type(error).__name__}); check the id, the revision and "
+            "the network, or name a folder: pvc://<claim>/<path>",
+        ) from error
