@@ -67,6 +67,34 @@ BAD = {
             "belongs to AttentionTransfer, Hint, Relational and Contrastive alone",
         ),
     ),
+    "a store that nothing is put into": (
+        {"spec.teacherOutputs": {"mode": "Online", "store": {"uri": "pvc://models/x"}}},
+        ("spec.teacherOutputs.store: ", "has no effect with mode Online", "remove it, or set mode to Cached"),
+    ),
+    "an encoding of nothing": (
+        {"spec.teacherOutputs": {"mode": "Online", "encoding": "TopK"}},
+        (
+            "spec.teacherOutputs.encoding: ",
+            "has no effect with mode Online",
+            "remove it, or set mode to Cached",
+        ),
+    ),
+    "k of all classes": (
+        {"spec.teacherOutputs": {"encoding": "Dense", "topK": 8}},
+        ("spec.teacherOutputs.topK: ", "belongs to the encodings TopK and Sampled alone", "remove topK"),
+    ),
+    "k of whatever is chosen": (
+        {"spec.teacherOutputs": {"topK": 8}},
+        ("spec.teacherOutputs.topK: ", "belongs to the encodings TopK and Sampled alone", "remove topK"),
+    ),
+    "a budget that nobody keeps to": (
+        {"spec.teacherOutputs": {"mode": "Cached", "budget": "1Gi"}},
+        ("spec.teacherOutputs.budget: ", "has no effect unless mode is Auto", "set mode to Auto"),
+    ),
+    "a store nowhere": (
+        {"spec.teacherOutputs": {"store": {"uri": "models/x"}}},
+        ("spec.teacherOutputs.store.uri: ", "models/x", URI_SAYS),
+    ),
     "memory of another type": (
         {"spec.objective.terms": [{"type": "Relational", "negatives": 9}]},
         (

@@ -67,8 +67,11 @@ def test_the_check_asks_for_no_gpu():
     assert set(container["resources"]["requests"]) == {"cpu", "memory"}
 
 
-def test_only_the_output_s_claim_is_written_to():
+def test_only_the_claims_of_output_and_stored_outputs_are_written_to():
     assert claims(spec(**FULL)) == (Claim("data", True), Claim("models", False), Claim("teachers", True))
+    for claim in ("cache", "data"):
+        stored = FULL | {"teacherOutputs": {"store": {"uri": f"pvc://{claim}/outputs"}}}
+        assert Claim(claim, False) in claims(spec(**stored))
 
 
 @pytest.mark.parametrize("name", ["a", "a" * 253, "a." * 100 + "b", "digits", "x" * 63 + ".y"])
@@ -93,3 +96,13 @@ def test_a_successor_of_the_same_name_has_children_of_its_own():
 def test_where_it_runs_does_not_change_what_is_trained():
     assert plan().config.recipe_digest == plan({"resources": {"gpusPerNode": 0}}).config.recipe_digest
     assert plan().config.recipe_digest != plan({"training": {"epochs": 7}}).config.recipe_digest
+
+
+def test_where_outputs_are_stored_does_not_change_what_is_trained_and_what_is_stored_does():
+    asked = {"mode": "Cached", "encoding": "TopK", "topK": 8}
+    digests = [
+        plan({"teacherOutputs": outputs}).config.recipe_digest
+        for outputs in (asked, asked | {"store": {"uri": "pvc://cache/x"}}, asked | {"topK": 9}, {})
+    ]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3

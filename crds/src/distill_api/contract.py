@@ -17,6 +17,7 @@ from distill_api.job import DistillationJobSpec
 from distill_api.naming import recipe_digest
 from distill_api.sources import Dataset, Student, Teacher
 from distill_api.status import Lineage, Result, StatusModel
+from distill_api.teacher_outputs import TeacherOutputs
 from distill_api.training import Evaluation, Objective, Task, Training
 
 CONFIG_PATH = "/etc/distill/trainer.json"
@@ -62,6 +63,7 @@ class TrainerConfig(ApiModel):
     dataset: Dataset
     objective: Objective = Objective()
     training: Training = Training()
+    teacher_outputs: TeacherOutputs = TeacherOutputs()
     evaluation: Evaluation = Evaluation()
     output: Output
     recipe_digest: Annotated[str, Field(max_length=80)] = Field(
@@ -79,6 +81,7 @@ def trainer_config(job: JobReference, spec: DistillationJobSpec) -> TrainerConfi
         dataset=spec.dataset,
         objective=spec.objective,
         training=spec.training,
+        teacher_outputs=spec.teacher_outputs,
         evaluation=spec.evaluation,
         output=spec.output,
         recipe_digest=recipe_digest(spec),

@@ -11,6 +11,7 @@ from distill_api.delivery import Gate, Output, Serving
 from distill_api.runtime import Policy, Resources
 from distill_api.sources import Dataset, Student, Teacher
 from distill_api.status import DistillationJobStatus
+from distill_api.teacher_outputs import TeacherOutputs
 from distill_api.training import Evaluation, Objective, Task, Training
 
 _GATE_JUDGES_WHAT_IS_MEASURED = Rule(
@@ -41,12 +42,15 @@ class DistillationJobSpec(ApiModel):
         "dataset",
         "objective",
         "training",
+        "teacher_outputs",
         "evaluation",
         "output",
         "resources",
     )
 
-    task: Task = Field(description="What the models predict: ImageClassification and TextClassification give one class per picture or text.")
+    task: Task = Field(
+        description="What the models predict: ImageClassification and TextClassification give one class per picture or text."
+    )
     teacher: Teacher = Field(
         description="The trained model whose outputs the student learns. Its parameters are never changed."
     )
@@ -63,6 +67,11 @@ class DistillationJobSpec(ApiModel):
     )
     training: Training = Field(
         default=Training(), description="The training loop: how long, in which steps, with which optimizer."
+    )
+    teacher_outputs: TeacherOutputs = Field(
+        default=TeacherOutputs(),
+        description="Whether the teacher runs beside the student, or once on each sample with what it says stored. The "
+        "default chooses by size.",
     )
     evaluation: Evaluation = Field(
         default=Evaluation(),

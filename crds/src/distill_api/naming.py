@@ -10,6 +10,8 @@ import hashlib
 import json
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 from distill_api.job import DistillationJobSpec
 
 DOMAIN = "distillation.dev"
@@ -55,13 +57,15 @@ def derived_name(name: str, *suffixes: str, limit: int = DERIVED_NAME_LIMIT) -> 
 def immutable_part(spec: DistillationJobSpec) -> dict[str, Any]:
     """The fields of a spec that cannot change once the job exists."""
     wire = spec.wire()
-    return {key: wire[key] for key in spec.frozen_fields if key in wire}
+    return {key: wire[key] for key in map(to_camel, spec.frozen_fields) if key in wire}
 
 
 def recipe_digest(spec: DistillationJobSpec) -> str:
-    """Digest of what shapes the student: the immutable spec without where it runs and where it is written."""
+    """Digest of what shapes the student: the immutable spec without where it runs and where anything is written."""
     part = immutable_part(spec)
-    return digest({key: value for key, value in part.items() if key not in {"output", "resources"}})
+    outputs = {key: value for key, value in part["teacherOutputs"].items() if key != "store"}
+    shaping = {key: value for key, value in part.items() if key not in {"output", "resources"}}
+    return digest(shaping | {"teacherOutputs": outputs})
 
 
 def child_name(job_name: str, uid: str, role: str = "") -> str:

@@ -69,14 +69,19 @@ def training_plan(owner: Owner, spec: DistillationJobSpec, settings: Settings) -
 
 
 def claims(spec: DistillationJobSpec) -> tuple[Claim, ...]:
-    """The claims that a spec's URIs name, ordered; only the output's may be written to."""
-    written = _claim_of(spec.output.uri)
-    named = {claim for uri in _uris(spec) if (claim := _claim_of(uri)) is not None}
-    return tuple(Claim(name, read_only=name != written) for name in sorted(named))
+    """The claims that a spec's URIs name, ordered; only those of output and stored outputs may be written to."""
+    written = _claims_of(_written_uris(spec))
+    named = written | _claims_of(_read_uris(spec))
+    return tuple(Claim(name, read_only=name not in written) for name in sorted(named))
 
 
-def _uris(spec: DistillationJobSpec) -> list[str]:
-    found = [spec.output.uri]
+def _written_uris(spec: DistillationJobSpec) -> list[str]:
+    store = spec.teacher_outputs.store
+    return [spec.output.uri] + ([store.uri] if store else [])
+
+
+def _read_uris(spec: DistillationJobSpec) -> list[str]:
+    found = []
     for model in (spec.teacher, spec.student):
         found += [model.weights.uri] if model.weights else []
         found += [model.hugging_face.id] if model.hugging_face else []
@@ -85,10 +90,8 @@ def _uris(spec: DistillationJobSpec) -> list[str]:
     return found
 
 
-def _claim_of(uri: str) -> str | None:
-    if not uri.startswith(CLAIM_SCHEME):
-        return None
-    return uri.removeprefix(CLAIM_SCHEME).partition("/")[0]
+def _claims_of(uris: list[str]) -> set[str]:
+    return {uri.removeprefix(CLAIM_SCHEME).partition("/")[0] for uri in uris if uri.startswith(CLAIM_SCHEME)}
 
 
 def _shared_memory(spec: DistillationJobSpec) -> str | None:

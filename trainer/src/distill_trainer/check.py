@@ -22,6 +22,7 @@ from distill_trainer.models.builtin import INPUT_LAYER
 from distill_trainer.output import check_writable
 from distill_trainer.plan import Networks, plan_terms, term_warnings
 from distill_trainer.tasks import Sources, TaskKit, kit_of
+from distill_trainer.teacher_outputs.planning import OutputsPlan, plan_outputs
 from distill_trainer.weights import compare_shapes
 
 NO_GPU = "No GPU was requested."
@@ -29,7 +30,7 @@ NO_GPU = "No GPU was requested."
 
 @dataclass(frozen=True)
 class Contract:
-    """What was checked and found to fit; `warnings` and `notes` (what the data says) are sentences."""
+    """What was checked and found to fit; `warnings` and `notes` (of the data and the teacher's outputs) are sentences."""
 
     data: Description
     teacher: ModelSource
@@ -38,6 +39,7 @@ class Contract:
     student_parameters: int
     warnings: tuple[str, ...]
     terms: tuple[TermPlan, ...]
+    outputs: OutputsPlan
     signature: Signature
     samples_are: str
     notes: tuple[str, ...] = ()
@@ -75,13 +77,15 @@ def check(config: TrainerConfig) -> Contract:
     networks = [
         _on_meta(source, data, kit, field) for source, field in ((teacher, "teacher"), (student, "student"))
     ]
+    pair = Networks(networks[0], networks[1], kit.example(signature, 2, torch.device("meta")))
     terms = plan_terms(
         config.objective,
-        Networks(networks[0], networks[1], kit.example(signature, 2, torch.device("meta"))),
+        pair,
         classes=signature.classes,
         samples=data.sizes["train"],
     )
     check_writable(uris.resolve(config.output.uri, field="output.uri"), config.output.uri)
+    outputs = plan_outputs(config, data, pair, terms, classes=signature.classes)
     sizes = [count_parameters(network) for network in networks]
     warnings = tuple(_warnings(config, data, *sizes))
     return Contract(
@@ -92,9 +96,10 @@ def check(config: TrainerConfig) -> Contract:
         sizes[1],
         warnings,
         terms,
+        outputs,
         signature,
         kit.samples_are(data),
-        data.says,
+        (*data.says, outputs.choice.note),
     )
 
 

@@ -70,6 +70,14 @@ class ProgressBoard:
         )
         self._bar.show(self._progress)
 
+    def caching(self, done: int, total: int) -> None:
+        """The teacher's outputs of so many samples are stored."""
+        percent = _percent(done, total)
+        if percent != self._progress.percent:
+            self._update(percent=percent)
+            if percent % 10 == 0:
+                log.info("caching: %d %% of %d samples", percent, total)
+
     def metrics(self, *, student: float, teacher: float) -> None:
         """Both on the validation split."""
         self._update(student_metric=student, teacher_metric=teacher)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from distill_api.contract import Outcome, TrainerConfig
+from distill_api.naming import digest
 from distill_trainer import uris
 from distill_trainer.check import Contract, check
 from distill_trainer.checkpoint import CheckpointStore, Identity
@@ -25,7 +26,8 @@ from distill_trainer.progress import ProgressBoard
 from distill_trainer.result import Finished, publish
 from distill_trainer.stop import StopSignal
 from distill_trainer.tasks import kit_of
-from distill_trainer.teacher_outputs import Online
+from distill_trainer.teacher_outputs import TeacherOutputs
+from distill_trainer.teacher_outputs.prepare import Origin, Prepared, prepare
 from distill_trainer.weights import state_digest
 
 log = logging.getLogger(__name__)
@@ -59,7 +61,9 @@ def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal) -> Outc
         log.info("this recipe is trained already: %s", earlier.message)
         return earlier
     stop.check()
-    trained = _train(config, contract, models, data, device, output, identity, board, stop)
+    teacher = _teacher_outputs(config, contract, models, data, device, board, stop)
+    contract = replace(contract, notes=(*contract.notes, *teacher.notes))
+    trained = _train(config, contract, models, teacher.source, data, device, output, identity, board, stop)
     finished = Finished(
         config, contract, data, models.teacher, models.student, trained, identity, device, output
     )
@@ -89,10 +93,25 @@ def _load_models(contract: Contract, device: torch.device, seed: int) -> Models:
     return Models(teacher, student.to(device), state_digest(teacher))
 
 
+def _teacher_outputs(
+    config: TrainerConfig,
+    contract: Contract,
+    models: Models,
+    data: DataSet,
+    device: torch.device,
+    board: ProgressBoard,
+    stop: StopSignal,
+) -> Prepared:
+    origin = Origin(models.teacher_digest, digest(contract.teacher.config()), data.train.content_digest())
+    at_once = kit_of(config.task).evaluation_batch(config.training)
+    return prepare(contract.outputs, models.teacher, origin, data.train, device, board, stop, at_once=at_once)
+
+
 def _train(
     config: TrainerConfig,
     contract: Contract,
     models: Models,
+    teacher: TeacherOutputs,
     data: DataSet,
     device: torch.device,
     output: Path,
@@ -107,7 +126,7 @@ def _train(
     objective = kit.objective(config.objective, contract.terms).to(device)
     parts = Parts(
         student=models.student,
-        teacher=Online(models.teacher, objective.teacher_layers),
+        teacher=teacher,
         objective=objective,
         data=data,
         training=config.training,

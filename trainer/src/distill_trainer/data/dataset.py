@@ -29,6 +29,10 @@ class Split(Protocol):
         """The samples at `indices` (int64 [B]), on the CPU."""
         ...
 
+    def content_digest(self) -> str:
+        """Digest of everything that the source's ids name, in this split or not: parts of one source share it."""
+        ...
+
     def shown(self, index: int) -> Tensor | str:
         """One sample as people see it: a picture float32 [C, H, W] in [0, 1], or a text."""
         ...
@@ -101,6 +105,10 @@ class Selection:
         """See Split."""
         return self._source.content.shown(int(self.rows[index]))
 
+    def content_digest(self) -> str:
+        """See Split."""
+        return self._source.content.digest()
+
     def digest(self) -> str:
         """Digest of the ids, the labels and the content they belong to."""
         content = hashlib.sha256(self._source.content.digest().encode())
@@ -125,13 +133,17 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Description:
-    """What the contract check compares with teacher and student. `sizes` is samples of train, validation and test."""
+    """What the contract check compares with teacher and student. `sizes` is samples of train, validation and test.
+
+    `augmented` names what random changes samples go through, each time others; empty where a sample is always the same.
+    """
 
     name: str
     classes: tuple[str, ...]
     shape: tuple[int, int, int] | None
     sizes: dict[str, int]
     says: tuple[str, ...] = field(default=())
+    augmented: str = ""
 
 
 class ArrayPixels:

@@ -1,7 +1,8 @@
 """Where the teacher's outputs come from. The loop asks by sample and never knows which implementation answers.
 
-`online.Online` runs the teacher beside the student. A store on disk, keyed by sample id, or a teacher served elsewhere
-is another file here with the same one method.
+`online.Online` runs the teacher beside the student; `cached.Cached` reads what it said once from a store on disk. The
+contract check plans which (`planning`), `run` makes the plan true before the first epoch (`prepare`). A teacher that is
+served elsewhere is another file here with the same one method.
 """
 
 from __future__ import annotations
