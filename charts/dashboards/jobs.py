@@ -7,7 +7,7 @@ two labels by the PodMonitor. `max by` over them counts two operators' replicas 
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard as grafana
-from grafana_foundation_sdk.builders import table, timeseries
+from grafana_foundation_sdk.builders import stat, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from dashboards.panels import About, Query, datasource_variable, label_variable, lines, numbers, rows
@@ -51,6 +51,8 @@ def _fleet(board: Dashboard) -> None:
     board.with_panel(_queue_time())
     board.with_panel(_job_table())
     board.with_panel(_failures())
+    board.with_panel(_gpu_hours())
+    board.with_panel(_gpus_held())
 
 
 def _queue_time() -> timeseries.Panel:
@@ -98,6 +100,33 @@ def _failures() -> timeseries.Panel:
         Query("sum(increase(distill_job_restarts_total[$__rate_interval]))", "pods retried"),
         Query("sum(increase(distill_job_disruptions_total[$__rate_interval]))", "pods evicted"),
         Query("sum(increase(distill_canary_rollbacks_total[$__rate_interval]))", "rollouts taken back"),
+    )
+
+
+def _gpu_hours() -> stat.Panel:
+    return numbers(
+        About(
+            "GPU hours",
+            "GPUs that training pods held, times hours, over the time that is shown. A restart of the operator loses its own down time.",
+            "h",
+        ),
+        Query(
+            f"sum by (namespace, resource) (increase(distill_gpu_seconds_total{{{FLEET}}}[$__range])) / 3600",
+            "{{namespace}} {{resource}}",
+        ),
+    )
+
+
+def _gpus_held() -> timeseries.Panel:
+    return lines(
+        About(
+            "GPUs held", "GPUs of training pods that have a node, whether they are busy or not.", "short", 16
+        ),
+        Query(
+            f"sum by (namespace, resource) (rate(distill_gpu_seconds_total{{{FLEET}}}[$__rate_interval]))",
+            "{{namespace}} {{resource}}",
+        ),
+        stacked=True,
     )
 
 

@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "charts/distillation-operator/dashboards").glob("*.json"))
 METRIC = re.compile(r"\bdistill_[a-z0-9_]+")
 VARIABLES = {"datasource", "namespace", "job"}
+BY_NAMESPACE = {"distill_gpu_seconds_total"}
+"""A namespace's series begins at 0 with its first job, before a pod of it has a GPU."""
 pytestmark = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 
 
@@ -94,9 +96,28 @@ def test_variables_are_declared_and_used(path):
 
 
 def test_rates_look_back_as_far_as_scrapes_are_apart(path):
-    for query in queries(path):
-        for window in re.findall(r"\[([^\]]+)\]", query):
-            assert window == "$__rate_interval", query
+    """Only a sum over all that is shown looks back as far as that."""
+    for panel in panels(path):
+        wanted = "$__range" if panel["title"].endswith("hours") else "$__rate_interval"
+        for target in panel["targets"]:
+            for window in re.findall(r"\[([^\]]+)\]", target["expr"]):
+                assert window == wanted, target["expr"]
+
+
+def test_what_is_counted_in_the_fleet_is_counted_from_0(path):
+    """`increase()` does not see the first event of a series that is born with it: no label may come later."""
+    metrics = pytest.importorskip("distill_operator.metrics")
+    families = text_string_to_metric_families(metrics.Metrics().exposition().decode())
+    samples = [sample for family in families for sample in family.samples]
+    counted = [
+        (name, dict(re.findall(r'(\w+)="([^"$]+)"', labels or "")))
+        for query in queries(path)
+        for name, labels in re.findall(r"(?:rate|increase)\((\w+)(?:\{([^}]*)\})?\[", query)
+        if re.match("distill_(?!train_|eval_|student_)", name) and name not in BY_NAMESPACE
+    ]
+    assert counted
+    for name, labels in counted:
+        assert [s for s in samples if s.name == name and labels.items() <= s.labels.items()], (name, labels)
 
 
 def test_brackets_close(path):

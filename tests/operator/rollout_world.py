@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,12 +42,17 @@ SERVICE = "digits"
 BODY = json.dumps({"instances": [[[0.5] * 8] * 8]}).encode()
 
 
-def prepare(cluster, namespace):
-    """CRD, the chart's runtime (in this namespace alone) and a claim; returns the claim's folder."""
+def define(cluster):
+    """The CRD."""
     cluster.kubectl(
         "apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds/distillationjobs.yaml")
     )
     cluster.kubectl("wait", "--for=condition=Established", "crd/distillationjobs.distillation.dev")
+
+
+def prepare(cluster, namespace):
+    """CRD, the chart's runtime (in this namespace alone) and a claim; returns the claim's folder."""
+    define(cluster)
     chart, template = str(ROOT / "charts/distillation-operator"), "templates/clusterservingruntime.yaml"
     text = cluster.helm("template", "t", chart, "-s", template, "--set", "serving.runtime.enabled=true")
     runtime = yaml.safe_load(text) | {"kind": "ServingRuntime"}
@@ -107,7 +113,7 @@ def write_student(claim, *, torn=False):
     return digest
 
 
-def job_manifest(name, canary):
+def job_manifest(name, canary, replicas):
     """A DistillationJob that is served as `digits`."""
     return {
         "apiVersion": "distillation.dev/v1alpha1",
@@ -119,7 +125,10 @@ def job_manifest(name, canary):
             "student": {"builtin": {"name": "mlp"}},
             "dataset": {"builtin": {"name": "digits"}},
             "output": {"uri": "pvc://models/students/digits"},
-            "serving": {"kserve": {"inferenceService": SERVICE}, "canary": canary},
+            "serving": {
+                "kserve": {"inferenceService": SERVICE, "minReplicas": replicas},
+                "canary": canary,
+            },
         },
     }
 
@@ -199,6 +208,10 @@ class World:
     def __init__(self, cluster, namespace):
         self.kube, self.namespace = cluster, namespace
         self.settings = Settings(namespaces=(namespace,))
+        self.requests: list[tuple[str, str, str]] = []
+        """Verb, resource and code of every request."""
+        self.woken: list[str] = []
+        """Jobs that were to look at their rollout, in order."""
         self.host = f"{SERVICE}-{namespace}.example.com"
         self.splits: list[dict[str, int]] = []
         self.events: list[tuple[float, str]] = []
@@ -207,23 +220,44 @@ class World:
     async def __aenter__(self):
         configuration = client.Configuration()
         await config.load_kube_config(str(self.kube.kubeconfig), client_configuration=configuration)
-        self.cluster = Cluster(client.ApiClient(configuration), count=lambda *_: None)
+        self.api = client.ApiClient(configuration)
+        self.cluster = Cluster(self.api, count=self._count)
         self.restart()
         return self
 
     async def __aexit__(self, *exception):
         await self.cluster.close()
 
+    def _count(self, *request):
+        self.requests.append(request)
+
+    def count(self, verb, kind):
+        """How often this was asked."""
+        return sum(1 for request in self.requests if request[:2] == (verb, kind.plural))
+
+    @property
+    def codes(self):
+        return [code for _, _, code in self.requests]
+
+    def act_as(self, user):
+        """From now on the operator is this user."""
+        self.api.set_default_header("Impersonate-User", user)
+
     def restart(self):
         """What a new process knows: nothing."""
         self.caches = Caches()
         self.caches.served |= {INFERENCE_SERVICE, HTTP_ROUTE}
 
-    def train(self, name, digest, **canary):
+    def train(self, name, digest, *, replicas=1, **canary):
         """A job appears and says that it is trained and through its gate."""
         canary = {"steps": [{"weight": 25, "hold": "5s"}, {"weight": 50, "hold": "5s"}]} | canary
         self.kube.kubectl(
-            "apply", "-n", self.namespace, "-f", "-", stdin=yaml.safe_dump(job_manifest(name, canary))
+            "apply",
+            "-n",
+            self.namespace,
+            "-f",
+            "-",
+            stdin=yaml.safe_dump(job_manifest(name, canary, replicas)),
         )
         patch = json.dumps({"status": trained_status(digest)})
         self.kube.kubectl(
@@ -232,20 +266,29 @@ class World:
 
     async def drive(self, kinds=KINDS):
         """One look, at these kinds, and one pass."""
-        lister = Lister(self.cluster, self.caches, self.settings)
-        await lister.list(kinds)
-        key = service_key(self.namespace, SERVICE)
-        await reconcile_service(key, self.caches, self.cluster, self.settings, datetime.now(UTC))
+        await self.see(kinds)
+        await self.reconcile()
         route = self.route()
         if route is not None:
             refs = route["spec"]["rules"][0].get("backendRefs") or []
             self.splits.append({ref["name"]: ref["weight"] for ref in refs})
 
-    async def until(self, condition, seconds=300):
-        """Drive until `condition` holds."""
+    async def see(self, kinds=KINDS):
+        """Fill the caches."""
+        await Lister(self.cluster, self.caches, self.settings).list(kinds)
+
+    async def reconcile(self):
+        """One pass, on what the caches hold."""
+        key, now = service_key(self.namespace, SERVICE), datetime.now(UTC)
+        wake = lambda job: self.woken.append(job.name)  # noqa: E731
+        await reconcile_service(key, self.caches, self.cluster, self.settings, now, wake=wake)
+
+    async def until(self, condition, seconds=300, despite=()):
+        """Drive until `condition` holds, whatever of `despite` is raised until then."""
         deadline = time.monotonic() + seconds
         while True:
-            await self.drive()
+            with suppress(*(despite if isinstance(despite, tuple) else (despite,))):
+                await self.drive()
             if condition():
                 return
             assert time.monotonic() < deadline, (self.route(), self.versions())

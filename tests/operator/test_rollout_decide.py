@@ -407,6 +407,29 @@ CASES = {
         service(STABLE, jobs=[job(1, replicas=3)], versions=[version(1)]),
         ResizeVersion(job(1, replicas=3)),
     ),
+    "what was refused is there by now": (
+        "NoLongerRefused",
+        service(
+            replace(DEPLOYING, refused="quota"),
+            jobs=[job(1), job(2)],
+            versions=[version(1), version(2, pods=0)],
+        ),
+        WriteRoute(DEPLOYING),
+    ),
+    "what was refused is tried again": (
+        "CanaryDeployed",
+        service(replace(DEPLOYING, refused="quota"), jobs=[job(1), job(2)], versions=[version(1)]),
+        CreateVersion(job(2)),
+    ),
+    "what was refused until the deadline is rolled back with the refusal": (
+        "RolledBack",
+        service(
+            replace(DEPLOYING, refused="refused: no quota", since=ago(600)),
+            jobs=[job(1), job(2)],
+            versions=[version(1)],
+        ),
+        "(refused: no quota)",
+    ),
     "the same memory in other words": (
         "Settled",
         service(STABLE, jobs=[job(1, memory="1024Mi")], versions=[version(1, memory="1Gi")]),

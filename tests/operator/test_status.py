@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from operator_builders import NOW, status
 
-from distill_api.status import Condition, ConditionType, Losses, Phase, Progress
+from distill_api.status import Condition, ConditionType, Losses, Phase, Progress, RolloutPhase, ServingStatus
 from distill_operator.status import Urgency, changes_of, phase_of, told, urgency
 from distill_operator.status.conditions import merged
 from distill_operator.status.texts import duration_text, metric_text, progress_text
@@ -69,6 +69,10 @@ def test_a_patch_holds_what_changed_and_removes_what_went():
     assert changes_of(after, after) == {}
 
 
+def rollout(message, **fields):
+    return ServingStatus(phase=RolloutPhase.DEPLOYING, message=message, **fields)
+
+
 def progress(**fields):
     return Progress(**({"percent": 10, "stage": "Training", "total_steps": 100} | fields))
 
@@ -86,6 +90,9 @@ def progress(**fields):
         ({"progress": progress()}, {"progress": progress(stage="Evaluating")}, Urgency.PROGRESS),
         ({"progress": progress()}, {"progress": progress(student_metric=0.9)}, Urgency.PROGRESS),
         ({"message": "0/3 nodes"}, {"message": "0/4 nodes"}, Urgency.WORDING),
+        ({"serving": rollout("0 of 1 Ready")}, {"serving": rollout("1 of 1 Ready")}, Urgency.WORDING),
+        ({"serving": rollout("a")}, {"serving": rollout("a", canary="25%")}, Urgency.NOW),
+        ({}, {"serving": rollout("a")}, Urgency.NOW),
         ({"phase": Phase.STARTING}, {"phase": Phase.RUNNING}, Urgency.NOW),
         ({"attempt": 1}, {"attempt": 2}, Urgency.NOW),
     ],
@@ -124,6 +131,18 @@ def conditions(*said_):
         ([("Running", "True", "Training")], [("Running", "True", "Training")], []),
         ([], [("Running", "False", "Unschedulable")], [("Warning", "Unschedulable")]),
         ([], [("Running", "False", "Suspended")], [("Normal", "Suspended")]),
+        # The rollout tells its own steps; how it ended, the condition does.
+        ([], [("Delivered", "Unknown", "Holding")], []),
+        (
+            [("Delivered", "Unknown", "Holding")],
+            [("Delivered", "True", "Promoted")],
+            [("Normal", "Promoted")],
+        ),
+        (
+            [("Delivered", "Unknown", "Deploying")],
+            [("Delivered", "False", "RolledBack")],
+            [("Warning", "RolledBack")],
+        ),
         ([], [("Trained", "False", "Diverged"), ("Failed", "True", "Diverged")], [("Warning", "Diverged")]),
     ],
 )

@@ -5,6 +5,13 @@
 
 from __future__ import annotations
 
+import re
+
+DENIED = re.compile(
+    r"admission webhook .* denied the request|ValidatingAdmissionPolicy .* denied request", re.DOTALL
+)
+"""What the API server says where a webhook or a policy, not a missing right, is in the way."""
+
 
 class OperatorError(Exception):
     """Base of the operator's own errors."""
@@ -51,6 +58,10 @@ class InvalidError(ClusterError):
     """400 or 422: the API server does not accept the object. Another try of the same would end the same way."""
 
 
+class DeniedError(InvalidError):
+    """403 of an admission webhook or policy: it would say the same of the same object again."""
+
+
 class UnavailableError(ClusterError):
     """429, 5xx, a time-out or no connection. The write may have happened; the next pass finds out."""
 
@@ -59,6 +70,8 @@ def error_of(status: int, reason: str, message: str) -> ClusterError:
     """The typed error of a `metav1.Status`."""
     if status == 403 and "because it is being terminated" in message:
         return NamespaceTerminatingError(status, reason, message)
+    if status == 403 and DENIED.search(message):
+        return DeniedError(status, reason, message)
     if status == 409:
         kind = AlreadyExistsError if reason == "AlreadyExists" else ConflictError
         return kind(status, reason, message)

@@ -6,6 +6,9 @@ removed with it, so that nothing alerts for a job that is no more.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -14,19 +17,59 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from distill_api.status import Phase
+from distill_operator.gpu_time import GpuTime
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 LONG_SECONDS = (10, 30, 60, 300, 900, 1800, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 72 * 3600)
+REQUESTS = {
+    "create": ("configmaps", "jobs", "events", "inferenceservices", "httproutes"),
+    "patch": ("distillationjobs", "jobs", "inferenceservices", "httproutes"),
+    "delete": ("distillationjobs", "jobs", "inferenceservices", "httproutes"),
+    "list": ("distillationjobs", "jobs", "pods", "inferenceservices", "httproutes"),
+}
+"""What the operator asks of the API server in the life of a job."""
+ANSWERS = {
+    "create": ("201", "409", "403", "422"),
+    "patch": ("200", "409", "403", "422"),
+    "delete": ("200", "404"),
+    "list": ("200",),
+}
+"""Usual codes: success, and what a person would look for in a rate."""
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+class GpuSeconds(Collector):
+    """Sums that are worked out when they are asked for: a training of hours must not wait for its next event."""
+
+    def __init__(self, gpu_time: GpuTime, clock: Callable[[], datetime]) -> None:
+        self._gpu_time, self._clock = gpu_time, clock
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """`distill_gpu_seconds_total`."""
+        about = "GPUs that training pods held, times seconds; since this process began to lead."
+        family = CounterMetricFamily("distill_gpu_seconds", about, labels=("namespace", "resource"))
+        for kind, seconds in sorted(self._gpu_time.totals(self._clock()).items()):
+            family.add_metric(kind, seconds)
+        yield family
 
 
 class Metrics:
     """All metrics of one process, in a registry of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime] = utc_now) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series each, that nobody reads
         registry = self.registry = CollectorRegistry()
+        self._clock = clock
+        self.gpu_time = GpuTime()
+        registry.register(GpuSeconds(self.gpu_time, clock))
         self.api_requests = Counter(
             "distill_api_requests_total",
             "Requests to the API server, without watches.",
@@ -101,6 +144,15 @@ class Metrics:
             self.jobs.labels(phase.value).set(0)
         for phase in (Phase.SUCCEEDED, Phase.FAILED):
             self.job_duration.labels(phase.value)
+        for verb, resources in REQUESTS.items():
+            for resource in resources:
+                for code in ANSWERS[verb]:
+                    self.api_requests.labels(verb, resource, code)
+
+    def leads(self) -> None:
+        """This process reconciles from now on, and counts."""
+        self.leader.set(1)
+        self.gpu_time.begin(self._clock())
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""

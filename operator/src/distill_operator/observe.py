@@ -32,8 +32,12 @@ class PodView:
     phase: str
     created: datetime
     ip: str = ""
+    scheduled: datetime | None = None
+    """When it was given a node: from then on it holds what it asked for."""
     started: datetime | None = None
     """When the container began to run."""
+    ended: datetime | None = None
+    """When it gave back what it asked for, but for its name."""
     waiting_reason: str = ""
     waiting_message: str = ""
     unschedulable: str = ""
@@ -195,7 +199,9 @@ def observe_pod(pod: Object) -> PodView:
         phase=status.get("phase", "Pending"),
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         ip=status.get("podIP", ""),
+        scheduled=_since(scheduled) if scheduled.get("status") == "True" else None,
         started=read_time(running.get("startedAt") or ended.get("startedAt")),
+        ended=_ended(status, ended),
         waiting_reason=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),
         unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
@@ -205,6 +211,20 @@ def observe_pod(pod: Object) -> PodView:
         disrupted=_disrupted(conditions, ended),
         deleting="deletionTimestamp" in metadata,
     )
+
+
+def _ended(status: Object, ended: Object) -> datetime | None:
+    """When the container ended; where the kubelet never said so (node lost, evicted early), the last change of the pod."""
+    if ended.get("finishedAt"):
+        return read_time(ended["finishedAt"])
+    if status.get("phase") not in {"Succeeded", "Failed"}:
+        return None
+    changes = (_since(condition) for condition in status.get("conditions", []))
+    return max((change for change in changes if change), default=None)
+
+
+def _since(condition: Object) -> datetime | None:
+    return read_time(condition.get("lastTransitionTime"))
 
 
 def _disrupted(conditions: dict[str, Object], ended: Object) -> bool:

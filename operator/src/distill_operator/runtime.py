@@ -89,7 +89,7 @@ class Runtime:
         raise StoppedError("asked to stop")
 
     async def _lead(self, group: asyncio.TaskGroup) -> None:
-        self.metrics.leader.set(1)
+        self.metrics.leads()
         self._enqueue_all()
         self.queue.last_progress = asyncio.get_running_loop().time()
         self._waits_for = ""

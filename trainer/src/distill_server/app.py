@@ -24,6 +24,9 @@ from distill_trainer.output import content_digest
 from distill_trainer.student import load_student
 
 DRAIN_SECONDS = 20
+KEEP_ALIVE_SECONDS = 3600
+"""Longer than any gateway keeps an idle connection (Traefik 90 s, Envoy an hour): a request on a connection that the
+server closes in that moment is answered 502, and one with a body cannot be sent again."""
 log = logging.getLogger(__name__)
 
 
@@ -55,7 +58,12 @@ def serve(name: str, folder: Path, *, port: int) -> None:
     _prepare_sdk(model.metrics)
     asyncio.set_event_loop(asyncio.new_event_loop())  # the SDK asks for one before it runs its own
     server = ModelServer(
-        http_port=port, workers=1, enable_grpc=False, enable_latency_logging=False, grace_period=DRAIN_SECONDS
+        http_port=port,
+        workers=1,
+        enable_grpc=False,
+        enable_latency_logging=False,
+        grace_period=DRAIN_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
     server.dataplane = VersionedDataPlane(model_registry=server.registered_models)
     log.info(

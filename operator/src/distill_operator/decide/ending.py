@@ -48,7 +48,7 @@ def _trained(outcome: Outcome | None) -> Said:
     result = outcome.result
     message = (
         f"student {result.student.metric:.3f}, {result.compression:.1f} times smaller than the teacher with "
-        f"{result.teacher.metric:.3f}; {result.agreement * 100:.1f} % the same predictions"
+        f"{result.teacher.metric:.3f}; both predict the same for {result.agreement * 100:.1f} % of the samples"
     )
     return yes(ConditionType.TRAINED, Reason.TRAINED, message)
 

@@ -12,10 +12,12 @@ MESSAGE_LIMIT = 1024
 REPORTER = "distillation-operator"
 
 
-def event(owner: Owner, kind: str, reason: str, message: str, now: datetime) -> Object:
-    """An Event about the job; `kind` is Normal or Warning."""
+def event(owner: Owner, kind: str, reason: str, message: str, now: datetime, *, once: bool = False) -> Object:
+    """An Event about the job; `kind` is Normal or Warning. With `once` the same sentence has the same name at any time."""
     time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    name = f"{label_name(owner.name, 200)}.{short(digest([owner.uid, reason, message, time]), 16)}"
+    # Times are whole seconds, and kubectl shows what has the same time in the order of names.
+    place = "" if once else f"{int(now.timestamp() * 1_000_000):x}-"
+    name = f"{label_name(owner.name, 200)}.{place}{short(digest([owner.uid, reason, message]))}"
     return {
         "apiVersion": EVENT.api_version,
         "kind": EVENT.kind,

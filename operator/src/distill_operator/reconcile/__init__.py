@@ -30,7 +30,13 @@ class Reconciler:
             return await reconcile_job(self.context, key, now)
         context = self.context
         wait = await reconcile_service(
-            key, context.caches, context.cluster, context.settings, now, metrics=context.metrics
+            key,
+            context.caches,
+            context.cluster,
+            context.settings,
+            now,
+            metrics=context.metrics,
+            wake=context.enqueue,
         )
         return None if wait is None else RequeueAfter(wait)
 

@@ -9,8 +9,11 @@ from datetime import datetime
 from distill_api.status import DistillationJobStatus, Phase, Progress
 from distill_operator.cache import Caches
 from distill_operator.cluster import Cluster
+from distill_operator.gpu_time import Ask
 from distill_operator.kinds import DISTILLATION_JOB, Key
 from distill_operator.metrics import Metrics
+from distill_operator.observe import Child
+from distill_operator.plan import TrainingPlan
 from distill_operator.reconcile.memory import Memory
 from distill_operator.reconcile.poll import Poller
 from distill_operator.settings import Settings
@@ -45,11 +48,20 @@ class Context:
         if news:
             self.enqueue(key)
 
-    def forget(self, key: Key) -> None:
+    def account(self, key: Key, plan: TrainingPlan | None, training: Child | None, now: datetime) -> None:
+        """Count the GPUs that the job's training pods hold."""
+        if plan is None:
+            return
+        ask = Ask(plan.spec.resources.gpu_resource, plan.gpus)
+        pods = training.pods if training else ()
+        self.metrics.gpu_time.seen((key.namespace, key.name), ask, pods, now)
+
+    def forget(self, key: Key, now: datetime) -> None:
         """The job is gone: so is all that was kept of it."""
         self.poller.unwatch(key)
         self.memory.forget(key.namespace, key.name)
         self.metrics.forget_job(key.namespace, key.name)
+        self.metrics.gpu_time.gone((key.namespace, key.name), now)
 
     def measure(self, before: DistillationJobStatus, after: DistillationJobStatus, now: datetime) -> None:
         """Count what a status write tells."""

@@ -56,13 +56,14 @@ async def reconcile_job(context: Context, key: Key, now: datetime) -> RequeueAft
     """Bring one job a step further. Raises ClusterError where the API server must be asked again."""
     raw = context.caches[DISTILLATION_JOB].get(key.namespace, key.name)
     if raw is None:
-        context.forget(key)
+        context.forget(key, now)
         return None
     memory = context.memory.of(key.namespace, key.name, raw["metadata"]["uid"])
     observed, plan = gather(raw, context.caches, memory, context.settings, now)
     applier = Applier(context.cluster, context.caches, context.enqueue, observed.owner, plan)
     one = _Pass(context, key, raw, observed, memory, applier, now)
     _poll(one)
+    context.account(key, plan, observed.training, now)
     verdict = decide(Case(observed, plan, context.settings, now))
     try:
         return await _carry_out(one, verdict)
@@ -141,7 +142,9 @@ def _time_to_wait(one: _Pass, need: Urgency) -> float | None:
     last = one.memory.last_write
     if need is Urgency.NOW or last is None:
         return 0.0
-    interval = WORDING_INTERVAL if need is Urgency.WORDING else _progress_interval(one)
+    # A rollout's sentences change as its pods start: news, where a scheduler's counts are none.
+    trained = one.observed.status.phase in FINAL
+    interval = WORDING_INTERVAL if need is Urgency.WORDING and not trained else _progress_interval(one)
     return max(0.0, (last + interval - one.now).total_seconds())
 
 
@@ -155,8 +158,9 @@ def _progress_interval(one: _Pass) -> timedelta:
 
 async def _tell(one: _Pass, before: DistillationJobStatus, after: DistillationJobStatus) -> None:
     """Events come after the status they tell of. One that is lost is no reason to stop."""
-    for story in told(before, after):
-        body = event(one.observed.owner, story.kind, story.reason, story.message, one.now)
+    for place, story in enumerate(told(before, after)):
+        moment = one.now + timedelta(microseconds=place)
+        body = event(one.observed.owner, story.kind, story.reason, story.message, moment)
         try:
             await one.context.cluster.create(EVENT, one.key.namespace, body)
         except ClusterError as error:

@@ -37,6 +37,7 @@ TABLE: Final[tuple[Check, ...]] = (
     rules.proven,
     rules.resized,
     rules.out_of_route,
+    rules.no_longer_refused,
 )
 """The rules, in order."""
 

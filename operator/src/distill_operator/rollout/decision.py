@@ -45,13 +45,18 @@ Action = WriteRoute | CreateVersion | ResizeVersion | DeleteVersion | DeleteRout
 
 @dataclass(frozen=True)
 class Notice:
-    """A sentence for a job's Events, told once the action has succeeded."""
+    """A sentence for a job's Events, told once the action has succeeded.
+
+    Only what no condition of the job turns on: how a rollout ends, its status tells.
+    """
 
     uid: str
     job: str
     reason: str
     message: str
     warning: bool = False
+    once: bool = False
+    """Told with every failing try, and one Event all the same."""
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,8 @@ class State:
     """When the backends last changed: what is out of the route is deleted some seconds later."""
     losses: int = 0
     """How often the canary was Ready and then no longer."""
+    refused: str = ""
+    """Why the API server did not take what comes next; it is tried again, ever more rarely."""
     endings: tuple[Ending, ...] = ()
 
     def ended(self, uid: str) -> bool:

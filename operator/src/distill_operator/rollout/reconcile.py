@@ -7,7 +7,8 @@ that was read, versions have deterministic names, deletions name a uid. Killed a
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from distill_api.naming import SERVICE_LABEL
@@ -17,6 +18,7 @@ from distill_operator.errors import (
     AlreadyExistsError,
     ClusterError,
     ConflictError,
+    ForbiddenError,
     InvalidError,
     NamespaceTerminatingError,
     NotFoundError,
@@ -30,6 +32,7 @@ from distill_operator.kinds import (
     Key,
     Object,
     Owner,
+    job_key,
 )
 from distill_operator.manifests.events import event
 from distill_operator.metrics import Metrics
@@ -67,12 +70,15 @@ async def reconcile_service(
     now: datetime,
     *,
     metrics: Metrics | None = None,
+    wake: Callable[[Key], None] | None = None,
 ) -> float | None:
     """Bring the service a step further; the seconds until it wants to be looked at again without an event.
 
+    `wake` is called with the keys of the service's jobs after each change: what is written here is in the caches at
+    once, so that the watch's event of it tells nothing new and wakes nobody.
     Raises ClusterError where the API server cannot be reached or refuses for a reason that may pass.
     """
-    work = _Pass(key, caches, cluster, settings, now, metrics)
+    work = _Pass(key, caches, cluster, settings, now, metrics, wake)
     try:
         return await work.run()
     except NamespaceTerminatingError:
@@ -91,6 +97,7 @@ class _Pass:
     settings: Settings
     now: datetime
     metrics: Metrics | None
+    wake: Callable[[Key], None] | None
 
     async def run(self) -> float | None:
         """Decide and act until there is nothing to do, at most `CHANGES_PER_PASS` times."""
@@ -105,10 +112,44 @@ class _Pass:
             if decision.reason in BY_ABSENCE and not await self.all_seen():
                 continue
             logger.info("%s: %s %s", self.key, decision.reason, decision.message)
-            if not await self.carry_out(service, decision):
-                return AGAIN_SECONDS
+            shown = await self.try_to(service, decision)
             await self.tell(decision)
+            if not shown:
+                return AGAIN_SECONDS
         return AGAIN_SECONDS
+
+    async def try_to(self, service: ObservedService, decision: Decision) -> bool:
+        """Carry out; a refusal that may pass is said in the jobs' status before the work queue tries again."""
+        try:
+            return await self.carry_out(service, decision)
+        except NamespaceTerminatingError:
+            raise
+        except (InvalidError, ForbiddenError) as error:
+            await self.remember(service, f"refused, and tried again: {error.message}")
+            raise
+        finally:
+            self.wake_jobs()
+
+    async def remember(self, service: ObservedService, refusal: str) -> None:
+        """Keep a refusal with the state, and tell the newest job once."""
+        state = service.state
+        try:
+            if state is not None and service.route is not None and service.route.ours:
+                await self.write_route(service, replace(state, refused=refusal))
+        except ClusterError as error:
+            logger.info("%s: the refusal could not be kept: %s", self.key, error)
+        notices = tuple(
+            Notice(one.uid, one.job, "RolloutBlocked", refusal, warning=True, once=True)
+            for one in service.candidates[-1:]
+        )
+        await self.tell(Decision("RolloutBlocked", notices=notices))
+
+    def wake_jobs(self) -> None:
+        """Let the jobs of the service tell how it stands."""
+        if self.wake is None:
+            return
+        for job in self.caches[DISTILLATION_JOB].select("service", f"{self.key.namespace}/{self.key.name}"):
+            self.wake(job_key(self.key.namespace, job["metadata"]["name"]))
 
     async def all_seen(self) -> bool:
         """Whether the caches hold every version that the API server has: asked before anything is given up."""
@@ -138,25 +179,28 @@ class _Pass:
         return Ingress(settings.gateway_namespace, settings.gateway_name, settings.ingress_domain)
 
     async def carry_out(self, service: ObservedService, decision: Decision) -> bool:
-        """Do what was decided. False where the caches cannot show the result at once."""
+        """Do what was decided. False where the caches show the result with an event alone."""
         match decision.action:
             case WriteRoute(state):
-                return await self.write_route(service, state)
+                await self.write_route(service, state)
+                return True
             case CreateVersion(candidate):
-                return await self.create_version(service, candidate)
+                await self.create_version(service, candidate)
+                return True
             case ResizeVersion(candidate):
                 patch = manifests.resize_patch(candidate)
                 answer = await self.cluster.patch(
                     INFERENCE_SERVICE, self.key.namespace, candidate.version, patch
                 )
-                return self.caches[INFERENCE_SERVICE].put(answer)
+                self.caches[INFERENCE_SERVICE].put(answer)
+                return True
             case DeleteVersion(version):
                 await self.delete_version(version)
             case DeleteRoute():
                 await self.cluster.delete(HTTP_ROUTE, self.key.namespace, self.key.name)
         return False
 
-    async def write_route(self, service: ObservedService, state: State) -> bool:
+    async def write_route(self, service: ObservedService, state: State) -> None:
         """Write weights and state together, at the version that the decision was made from."""
         namespace, name = self.key.namespace, self.key.name
         weights = transitions.weights(service, state)
@@ -164,13 +208,15 @@ class _Pass:
         store = self.caches[HTTP_ROUTE]
         if service.route is not None:
             body["metadata"]["resourceVersion"] = service.route.resource_version
-            return store.put(await self.cluster.patch(HTTP_ROUTE, namespace, name, body))
+            store.put(await self.cluster.patch(HTTP_ROUTE, namespace, name, body))
+            return
         try:
-            return store.put(await self.cluster.create(HTTP_ROUTE, namespace, body))
-        except AlreadyExistsError:
-            return store.put(await self.cluster.get(HTTP_ROUTE, namespace, name)) and False
+            store.put(await self.cluster.create(HTTP_ROUTE, namespace, body))
+        except AlreadyExistsError as error:
+            store.put(await self.cluster.get(HTTP_ROUTE, namespace, name))
+            raise ConflictError(error.status, error.reason, error.message) from None
 
-    async def create_version(self, service: ObservedService, candidate: Candidate) -> bool:
+    async def create_version(self, service: ObservedService, candidate: Candidate) -> None:
         """Create the InferenceService; one that KServe refuses for good is rolled back with KServe's sentence."""
         body = manifests.inference_service(
             candidate,
@@ -184,23 +230,22 @@ class _Pass:
             answer = await self.cluster.get(INFERENCE_SERVICE, self.key.namespace, candidate.version)
             if not is_version(answer, self.key.name):
                 taken = f'InferenceService "{candidate.version}" exists and was not made by this operator'
-                return await self.refuse(service, candidate, taken)
+                await self.refuse(service, candidate, InvalidError(409, "AlreadyExists", taken))
+                return
         except InvalidError as error:
-            return await self.refuse(service, candidate, f"KServe refused it: {error.message}")
-        return self.caches[INFERENCE_SERVICE].put(answer)
+            await self.refuse(service, candidate, error)
+            return
+        self.caches[INFERENCE_SERVICE].put(answer)
 
-    async def refuse(self, service: ObservedService, candidate: Candidate, reason: str) -> bool:
-        """Another try would end the same way: the candidate is rolled back."""
+    async def refuse(self, service: ObservedService, candidate: Candidate, error: InvalidError) -> None:
+        """Another try would end the same way: a canary is rolled back. Raises `error` where it is the stable version."""
         state = service.state or State()
         if candidate.version != state.canary:
-            logger.error("%s: the stable version cannot be made again: %s", self.key, reason)
-            return False
-        decision = roll_back(service, state, reason, self.now)
-        done = isinstance(decision.action, WriteRoute) and await self.write_route(
-            service, decision.action.state
-        )
-        await self.tell(decision)
-        return done
+            raise error
+        decision = roll_back(service, state, error.message, self.now)
+        if isinstance(decision.action, WriteRoute):
+            await self.write_route(service, decision.action.state)
+            await self.tell(decision)
 
     async def delete_version(self, version: Version) -> None:
         """Delete exactly this InferenceService."""
@@ -218,6 +263,8 @@ class _Pass:
         for notice in decision.notices:
             try:
                 await self.cluster.create(EVENT, self.key.namespace, self.event(notice))
+            except AlreadyExistsError:
+                logger.debug("%s: %s is told already", self.key, notice.reason)
             except ClusterError as error:
                 logger.warning("%s: no Event %s: %s", self.key, notice.reason, error)
 
@@ -225,7 +272,12 @@ class _Pass:
         """The Event of a notice, about the job."""
         owner = Owner(self.key.namespace, notice.job, notice.uid)
         return event(
-            owner, "Warning" if notice.warning else "Normal", notice.reason, notice.message, self.now
+            owner,
+            "Warning" if notice.warning else "Normal",
+            notice.reason,
+            notice.message,
+            self.now,
+            once=notice.once,
         )
 
     def measure(self, service: ObservedService) -> None:

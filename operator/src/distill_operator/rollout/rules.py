@@ -229,17 +229,23 @@ def out_of_route(service: ObservedService, state: State, now: datetime) -> Decis
     return None
 
 
+def no_longer_refused(service: ObservedService, state: State, now: datetime) -> Decision | None:
+    """What was refused has been taken by now, or nobody asks for it any more."""
+    if not state.refused:
+        return None
+    return Decision("NoLongerRefused", _write(service, replace(state, refused=""), now))
+
+
 def roll_back(service: ObservedService, state: State, reason: str, now: datetime) -> Decision:
     """Everything back to the stable version, at once; the same job's student is not tried again."""
     canary = state.canary or ""
-    trouble = facts.trouble(service, canary)
+    trouble = facts.trouble(service, canary) or state.refused
     rest = f"; {state.stable} gets 100%" if state.stable else "; nothing is served"
     message = f"{canary} was rolled back: {reason}" + (f" ({trouble})" if trouble else "") + rest
     losers = facts.owners(service, state, canary)
     ended = transitions.end(state, losers, RolloutPhase.ROLLED_BACK, message)
-    notices = tuple(Notice(loser.uid, loser.job, "RolledBack", message, warning=True) for loser in losers)
     action = _write(service, transitions.back_to_stable(ended, now), now)
-    return Decision("RolledBack", action, message=message, notices=notices, rolled_back=True)
+    return Decision("RolledBack", action, message=message, rolled_back=True)
 
 
 def _write(service: ObservedService, state: State, now: datetime) -> Action:
@@ -256,9 +262,7 @@ def _share(service: ObservedService, state: State, now: datetime) -> Decision:
 
 def _promoted(service: ObservedService, state: State, now: datetime) -> Decision:
     message = f"{state.canary} gets all requests" + (f" instead of {state.stable}" if state.stable else "")
-    notices = _notices(service, state, "Promoted", message)
-    action = _write(service, transitions.promote(state, now), now)
-    return Decision("Promoted", action, message=message, notices=notices)
+    return Decision("Promoted", _write(service, transitions.promote(state, now), now), message=message)
 
 
 def _supersede(
@@ -273,8 +277,7 @@ def _supersede(
     state = transitions.end(state, losers, RolloutPhase.SUPERSEDED, message)
     if successor and successor.version != state.stable:
         state = transitions.begin(state, successor, now)
-    notices = tuple(Notice(loser.uid, loser.job, "Superseded", message) for loser in losers)
-    return Decision("Superseded", _write(service, state, now), message=message, notices=notices)
+    return Decision("Superseded", _write(service, state, now), message=message)
 
 
 def _notices(

@@ -41,6 +41,7 @@ def decode(text: str | None) -> State | None:
             since=_time(document.get("since")),
             changed=_time(document.get("changed")),
             losses=int(document.get("losses", 0)),
+            refused=str(document.get("refused", "")),
             endings=tuple(_ending(item) for item in document.get("endings", [])),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
@@ -56,6 +57,7 @@ def _document(state: State, limit: int) -> dict[str, Any]:
         "since": to_text(state.since) if state.since else None,
         "changed": to_text(state.changed) if state.changed else None,
         "losses": state.losses or None,
+        "refused": _cut(state.refused, limit) or None,
         "endings": [[end.uid, end.phase.value, _cut(end.message, limit)] for end in state.endings] or None,
     }
     return {key: value for key, value in document.items() if value is not None}

@@ -75,10 +75,17 @@ def _status(service: ObservedService, candidate: Candidate, said: Object, url: s
     if ending is not None:
         return _ended(service, state, candidate, ending, url)
     if candidate.version == state.stable:
-        return _stable(service, candidate, url)
+        return _with_refusal(state, _stable(service, candidate, url))
     if candidate.version == state.canary:
-        return _canary(service, state, candidate, url)
+        return _with_refusal(state, _canary(service, state, candidate, url))
     return _say(candidate, url, RolloutPhase.DEPLOYING, _waiting(service, state), stable=state.stable)
+
+
+def _with_refusal(state: State, said: ServingStatus) -> ServingStatus:
+    """What the API server did not take is said beside how things stand."""
+    if not state.refused:
+        return said
+    return said.model_copy(update={"message": _cut(f"{said.message}; {state.refused}")})
 
 
 def _ended(
@@ -196,6 +203,10 @@ def _say(
         "inference_service": candidate.version,
         "digest": candidate.digest,
         "url": url,
-        "message": message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…",
+        "message": _cut(message),
     }
     return ServingStatus.model_validate(values | fields)
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"

@@ -58,6 +58,7 @@ def _without_progress(status: DistillationJobStatus, *, words: bool) -> Distilla
     update: dict[str, Any] = {"progress": None, "progress_text": None, "metric_text": None}
     if not words:
         update |= {"message": None, "conditions": [_wordless(condition) for condition in status.conditions]}
+        update |= {"serving": status.serving and status.serving.model_copy(update={"message": ""})}
     return status.model_copy(update=update)
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from distill_api.status import Condition, ConditionType, DistillationJobStatus
 
-QUIET = {"Accepted", "Checking", "Starting", "Ended"}
-"""Reasons that `kubectl get` shows anyway and that are no news."""
+QUIET = {"Accepted", "Checking", "Starting", "Ended", "Deploying", "Holding", "Promoting"}
+"""Reasons that `kubectl get` shows anyway, or that the rollout tells with figures of its own."""
 
 
 @dataclass(frozen=True)
