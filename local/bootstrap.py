@@ -96,6 +96,7 @@ def package_commands() -> list[list[str]]:
             "uv",
             "pip",
             "install",
+            "--compile-bytecode",  # pods see the environment read-only, and would compile it anew at every start
             "--python",
             python,
             "-c",
