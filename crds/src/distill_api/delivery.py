@@ -36,6 +36,12 @@ _SOMETHING_JUDGED = Rule(
     "has(self.maxDropVsTeacher) || has(self.minValue)",
     "set maxDropVsTeacher or minValue (or both): without them nothing is judged",
 )
+OUTPUT_URI_BYTES = 900
+_FITS_THE_RESULT = Rule(
+    f"size(bytes(self.uri)) <= {OUTPUT_URI_BYTES}",
+    f"must have at most {OUTPUT_URI_BYTES} bytes: use a shorter path",
+    field="uri",
+)
 # The API server judges the default {} before it fills it in: hence has().
 _STEPS_ASCEND = Rule(
     "!has(self.steps) || self.steps.map(s, s.weight).isSorted()",
@@ -82,10 +88,18 @@ class Gate(ApiModel):
 class Output(ApiModel):
     """Where the student is written."""
 
+    cel = (_FITS_THE_RESULT,)
+
     uri: Uri = Field(
         description="Folder, pvc://<claim>/<path>. Each version gets a folder of its own below versions/, named by "
-        "the digest of its content; nothing is overwritten."
+        f"the digest of its content; nothing is overwritten. At most {OUTPUT_URI_BYTES} bytes: a result, which names "
+        "a version's folder twice, must fit into a container's termination message."
     )
+
+    @model_validator(mode="after")
+    def _check_length(self) -> Self:
+        _FITS_THE_RESULT.check(holds=len(self.uri.encode()) <= OUTPUT_URI_BYTES)
+        return self
 
 
 class ServerResources(ApiModel):
