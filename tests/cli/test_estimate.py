@@ -2,6 +2,8 @@
 
 import argparse
 import itertools
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +37,15 @@ def test_a_plan_on_paper(distill):
     )
     assert ["HiddenState", "16,384", "B", "305", "TiB"] in [row[:5] for row in rows(answer, "stored once")]
     assert "The teacher on ranks of its own, sharded: 48 of 64" in answer.out
+
+
+def test_the_page_about_scale_shows_what_the_tool_says(distill):
+    page = (Path(__file__).parents[2] / "docs" / "scale.md").read_text(encoding="utf-8")
+    shown = page.split("```")[1].strip()
+    command, _, output = shown.replace("\\\n", "").partition("\n")
+    assert command.startswith("$ distill estimate ")
+    answer = distill(*shlex.split(command)[2:])
+    assert [line.rstrip() for line in answer.out.splitlines()] == output.splitlines()
 
 
 def test_checkpointing_trades_memory_for_a_third_more_work(distill):

@@ -6,6 +6,7 @@ import argparse
 
 from rich.console import Console
 
+from distill_api.teacher_outputs import DEFAULT_TOP_K
 from distill_cli.errors import CommandError, trainer_is_missing
 from distill_cli.estimating import quantities
 from distill_cli.help import Commands, add_claims, add_command, add_job_file
@@ -109,9 +110,8 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--top-k",
         type=quantities.whole,
-        default=64,
         metavar="K",
-        help="classes that TopK stores (default: %(default)s)",
+        help=f"classes that TopK stores (default: the job's, {DEFAULT_TOP_K} on paper)",
     )
 
 

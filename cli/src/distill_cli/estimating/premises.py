@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distill_api.contract import TrainerConfig
+from distill_api.teacher_outputs import DEFAULT_TOP_K
 from distill_api.training import Optimizer, Training
 from distill_cli.errors import CommandError
 from distill_cli.estimating.quantities import short
@@ -38,20 +39,19 @@ class Premises:
 
 def premises(options: argparse.Namespace, job: Job | None) -> Premises:
     """Raises CommandError, and UserError of the trainer where the job's models or data cannot be opened."""
-    training = job.spec.training if job else Training(epochs=1)
-    element = _element(options, training, paper=options.student_parameters is not None)
+    element = _element(options, job)
     if (options.student_parameters is None) != (options.teacher_parameters is None):
         raise CommandError("on paper both are needed: give --teacher-parameters and --student-parameters")
     if options.student_parameters is not None:
-        return _on_paper(options, job, training, element)
+        return _on_paper(options, job, element)
     if job is None:
         raise CommandError(
             "name a job.yaml, or plan on paper with --teacher-parameters 70B --student-parameters 8B"
         )
-    return _counted(options, job, training, element)
+    return _counted(options, job, element)
 
 
-def _on_paper(options: argparse.Namespace, job: Job | None, training: Training, element: int) -> Premises:
+def _on_paper(options: argparse.Namespace, job: Job | None, element: int) -> Premises:
     needed = [*_PAPER_NEEDS, *([] if job else ["batch_size"])]
     missing = [f"--{name.replace('_', '-')}" for name in needed if getattr(options, name) is None]
     if missing:
@@ -75,11 +75,11 @@ def _on_paper(options: argparse.Namespace, job: Job | None, training: Training, 
             (options.teacher_parameters, _shape(options.teacher_shape, options.teacher_parameters), False),
         )
     )
-    work = _work(options, training, element, options.samples, options.sequence, options.vocabulary)
+    work = _work(options, job, element, options.samples, options.sequence, options.vocabulary)
     return Premises(student, teacher, work, *_assumed(options, job, element))
 
 
-def _counted(options: argparse.Namespace, job: Job, training: Training, element: int) -> Premises:
+def _counted(options: argparse.Namespace, job: Job, element: int) -> Premises:
     given = [
         name
         for name in ("student_shape", "teacher_shape", "vocabulary", "sequence", "checkpointing")
@@ -95,7 +95,7 @@ def _counted(options: argparse.Namespace, job: Job, training: Training, element:
     config = _config(options, job)
     counted = count_job(config, element)
     samples = options.samples or counted.samples
-    work = _work(options, training, element, samples, counted.positions, counted.classes)
+    work = _work(options, job, element, samples, counted.positions, counted.classes)
     if not options.measure:
         return Premises(counted.student, counted.teacher, work, *_assumed(options, job, element))
     if options.flops or options.mfu:
@@ -128,8 +128,9 @@ def _assumed(options: argparse.Namespace, job: Job | None, element: int) -> tupl
 
 
 def _work(
-    options: argparse.Namespace, training: Training, element: int, samples: int, positions: int, classes: int
+    options: argparse.Namespace, job: Job | None, element: int, samples: int, positions: int, classes: int
 ) -> Work:
+    training = _training(job)
     return Work(
         samples=samples,
         positions=positions,
@@ -140,14 +141,20 @@ def _work(
         moments=2 if training.optimizer is Optimizer.ADAMW else 1,
         micro_batch=options.micro_batch,
         chunk=options.chunk or (_CHUNK if positions > 1 else None),
-        top_k=options.top_k,
+        top_k=options.top_k or (job and job.spec.teacher_outputs.top_k) or DEFAULT_TOP_K,
     )
 
 
-def _element(options: argparse.Namespace, training: Training, *, paper: bool) -> int:
+def _training(job: Job | None) -> Training:
+    """The job's; one pass over the data on paper."""
+    return job.spec.training if job else Training(epochs=1)
+
+
+def _element(options: argparse.Namespace, job: Job | None) -> int:
     """Bytes of a number in the passes: as asked for, as the job says, 16 bits on paper."""
-    said = options.precision or str(training.wire().get("precision", "BF16" if paper else "FP32"))
-    return _BYTES[said]
+    usual = "BF16" if options.student_parameters else "FP32"
+    said = _training(job).wire().get("precision", usual)
+    return _BYTES[options.precision or str(said)]
 
 
 def _ranks(options: argparse.Namespace, job: Job | None) -> int:

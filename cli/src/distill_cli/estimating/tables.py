@@ -31,7 +31,7 @@ _PARTS = ("parameters", "gradients", "optimizer", "activations", "teacher", "log
 def show_premises(console: Console, student: Network, teacher: Network, work: Work, said: str) -> None:
     """The lines above the tables: networks, work, FLOPs, and what is assumed of the machine."""
     lines = {
-        "student": _network(student),
+        "student": _network(student) + _kept(student),
         "teacher": _network(teacher),
         "work": f"{work.samples:,} samples × {work.positions:,} position{'s' if work.positions > 1 else ''} × "
         f"{work.epochs:g} epoch{'s' if work.epochs != 1 else ''}, batch {work.batch:,}, "
@@ -91,11 +91,12 @@ def show_apart(
 
 
 def _network(network: Network) -> str:
-    again = ", activations computed twice" if network.repeated else ""
-    return (
-        f"{network.name}: {short(network.parameters)} parameters, {short(network.flops, 'G')} FLOPs forward and "
-        f"{size(network.saved)} of activations a sample{again}"
-    )
+    return f"{network.name}: {short(network.parameters)} parameters, {short(network.flops, 'G')} FLOPs forward a sample"
+
+
+def _kept(network: Network) -> str:
+    again = ", computed twice" if network.repeated else ""
+    return f", {size(network.saved)} of activations{again}"
 
 
 def _rank(row: Row, memory: float) -> Iterable[str]:
