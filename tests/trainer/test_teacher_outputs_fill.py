@@ -151,7 +151,7 @@ def test_tokens_are_stored_without_padding_and_put_where_they_belong(tmp_path):
     split, teacher = split_of(Tokens()), token_teacher()
     head = head_name(teacher, split.batch(torch.arange(3)).inputs)
     assert head == "head"
-    for name, encoding in (("dense", Dense()), ("hidden", HiddenState(head_of(teacher, head)))):
+    for name, encoding in (("dense", Dense()), ("hidden", HiddenState(head_of(teacher, head, CLASSES)))):
         store = OutputStore(tmp_path / name, split.ids)
         fill(filling(split, teacher, encoding, head=head), store, NO_STOP)
         batch = split.batch(torch.tensor([5, 0, 17, 100]))
@@ -252,12 +252,20 @@ def test_the_last_layer_is_found_where_the_logits_are_its_own():
         def forward(self, inputs):
             return super().forward(inputs) * 2
 
-    tokens = {"input_ids": torch.ones(2, 3, dtype=torch.int64)}
-    assert head_name(Tagger(), tokens) == "head"
-    assert head_name(Scaled(), tokens) is None
-    with torch.device("meta"):
-        teacher = picture_teacher()
-    assert head_name(teacher, torch.zeros(2, 1, 4, 4, device="meta")) == "5"
+    class Padded(Tagger):
+        def forward(self, inputs):
+            return super().forward(inputs)[..., :3]
+
+    class Shifted(Tagger):
+        def forward(self, inputs):
+            return super().forward(inputs)[..., 2:]
+
+    for device in ("cpu", "meta"):
+        with torch.device(device):
+            tokens = {"input_ids": torch.ones(2, 3, dtype=torch.int64)}
+            found = [head_name(kind(), tokens) for kind in (Tagger, Padded, Scaled, Shifted)]
+            assert found == ["head", "head", None, None]
+            assert head_name(picture_teacher(), torch.zeros(2, 1, 4, 4)) == "5"
 
 
 SLOW = """

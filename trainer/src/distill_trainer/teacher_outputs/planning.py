@@ -37,6 +37,7 @@ class OutputsPlan:
     """
 
     choice: Choice
+    classes: int
     temperatures: tuple[float, ...]
     layers: tuple[str, ...]
     head: str | None
@@ -58,7 +59,7 @@ def plan_outputs(
         rows=rows,
         classes=classes,
         element_bytes=element,
-        head_width=head_of(networks.teacher, head).weight.shape[1] if head else None,
+        head_width=head_of(networks.teacher, head, classes).weight.shape[1] if head else None,
         layer_bytes=sum(torch.Size(shape).numel() for shape in layers.values()) * element,
         temperatures=softening_temperatures(terms),
         teacher_matters=config.objective.alpha < 1,
@@ -68,7 +69,7 @@ def plan_outputs(
         free=_free_bytes(root, config),
     )
     choice = choose(config.teacher_outputs, facts)
-    return OutputsPlan(choice, facts.temperatures, tuple(layers), head, root)
+    return OutputsPlan(choice, classes, facts.temperatures, tuple(layers), head, root)
 
 
 def store_root(config: TrainerConfig) -> Path:

@@ -122,7 +122,7 @@ def _encoding(plan: OutputsPlan, folder: Path, teacher: nn.Module, head: str | N
         case Kind.SAMPLED:
             return Sampled(plan.choice.top_k or 0, _measured_at(plan))
         case Kind.HIDDEN_STATE if head is not None:
-            return HiddenState(_kept_head(folder, head_of(teacher, head)))
+            return HiddenState(_kept_head(folder, head_of(teacher, head, plan.classes)))
         case _:
             return Dense()
 
