@@ -102,7 +102,7 @@ def _begins(output: Tensor, logits: Tensor) -> bool:
         logits.storage_offset(),
     )
     # `is_set_to` says it all in one, but not on the meta device.
-    return same_places and StorageWeakRef(cut.untyped_storage()) == StorageWeakRef(logits.untyped_storage())
+    return same_places and StorageWeakRef(cut.untyped_storage()) == StorageWeakRef(logits.untyped_storage())  # type: ignore[no-untyped-call]
 
 
 def head_of(network: nn.Module, name: str, classes: int) -> Head:
