@@ -18,7 +18,7 @@ from distill_api import GROUP, PLURAL, VERSION
 from distill_local import layout
 from distill_local.lifecycle import supervisor_processes
 
-WRITES = {"create", "apply", "patch", "update", "delete"}
+WRITES = {"create", "patch", "update", "delete"}
 FINAL = {"Succeeded", "Failed"}
 PORTS = itertools.count(19700)
 FAST = {

@@ -18,8 +18,8 @@ from distill_operator.errors import UnavailableError, error_of
 from distill_operator.kinds import Kind, Object
 
 FIELD_MANAGER = "distillation-operator"
-JSON, MERGE, APPLY = "application/json", "application/merge-patch+json", "application/apply-patch+yaml"
-WRITES = {"create", "apply", "patch", "update", "delete"}
+JSON, MERGE = "application/json", "application/merge-patch+json"
+WRITES = {"create", "patch", "update", "delete"}
 PAGE = 500
 
 Count = Callable[[str, str, str], None]
@@ -59,13 +59,6 @@ class Cluster:
         """Create an object. Raises AlreadyExistsError where the name is taken."""
         query = {"fieldManager": FIELD_MANAGER}
         return await self._request("create", kind, "POST", kind.path(namespace), body=body, query=query)
-
-    async def apply(self, kind: Kind, namespace: str, name: str, body: Object) -> Object:
-        """Server-side apply: own the fields in `body`, leave all others alone."""
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return await self._request(
-            "apply", kind, "PATCH", kind.path(namespace, name), body=body, query=query, content=APPLY
-        )
 
     async def patch(
         self, kind: Kind, namespace: str, name: str, patch: Object, *, status: bool = False

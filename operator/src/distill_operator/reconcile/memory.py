@@ -19,7 +19,6 @@ class JobMemory:
     progress: Progress | None = None
     last_write: datetime | None = None
     """When the status was last written by this process."""
-    written_resource_version: str = ""
     _pods: set[str] = field(default_factory=set)
     _disrupted: set[str] = field(default_factory=set)
     _attempt_base: int | None = None
