@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Any, Self
 
@@ -36,12 +37,25 @@ _SOMETHING_JUDGED = Rule(
     "has(self.maxDropVsTeacher) || has(self.minValue)",
     "set maxDropVsTeacher or minValue (or both): without them nothing is judged",
 )
+_HAS_SAFETENSORS = Rule(
+    "!has(self.formats) || self.formats.exists(f, f == 'Safetensors')",
+    "must name Safetensors, which is what is served; add ONNX or TorchExport to it",
+    field="formats",
+)
 # The API server judges the default {} before it fills it in: hence has().
 _STEPS_ASCEND = Rule(
     "!has(self.steps) || self.steps.map(s, s.weight).isSorted()",
     "weights must not fall from one step to the next: order them, as in 10, 50",
     field="steps",
 )
+
+
+class Format(StrEnum):
+    """How the student is written."""
+
+    SAFETENSORS = "Safetensors"
+    ONNX = "ONNX"
+    TORCH_EXPORT = "TorchExport"
 
 
 class Gate(ApiModel):
@@ -86,6 +100,19 @@ class Output(ApiModel):
         description="Folder, pvc://<claim>/<path>. Each version gets a folder of its own below versions/, named by "
         "the digest of its content; nothing is overwritten."
     )
+    formats: list[Format] = Field(
+        default=[Format.SAFETENSORS],
+        min_length=1,
+        max_length=3,
+        description="How the student is written: Safetensors, and for use without this trainer ONNX (model.onnx) or TorchExport "
+        "(model.pt2), each compared with the student on test samples.",
+    )
+    cel = (_HAS_SAFETENSORS,)
+
+    @model_validator(mode="after")
+    def _check_formats(self) -> Self:
+        _HAS_SAFETENSORS.check(holds=Format.SAFETENSORS in self.formats)
+        return self
 
 
 class ServerResources(ApiModel):

@@ -12,8 +12,8 @@ from torch import nn
 
 from distill_api.contract import Outcome, TrainerConfig
 from distill_api.naming import short
-from distill_api.status import Artifact, Drop, Lineage, ModelResult, Result
-from distill_trainer import latency, metrics, report, student
+from distill_api.status import Artifact, Drop, Export, Lineage, ModelResult, Result
+from distill_trainer import export, latency, metrics, report, student
 from distill_trainer.check import Contract
 from distill_trainer.checkpoint import Identity
 from distill_trainer.data import DataSet
@@ -26,6 +26,8 @@ from distill_trainer.stop import StopSignal
 from distill_trainer.tasks import kit_of
 
 log = logging.getLogger(__name__)
+_EXPORT_BATCHES = (2, 1, 3, 17)
+"""Sizes of the batches that an export is compared on; the first is the one that is traced."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,15 @@ def _model_result(model: nn.Module, value: metrics.Interval, taken: latency.Late
     )
 
 
-def _write_model(run: Finished, folder: Path) -> None:
-    run.contract.student.write(run.student, folder)
-    kit_of(run.config.task).write(folder, run.config, run.contract.sources)
+def _write_model(run: Finished, folder: Path) -> tuple[Export, ...]:
+    sources = run.contract.sources
+    sources.student.write(run.student, folder)
+    kit_of(run.config.task).write(folder, run.config, sources)
+    batches = [
+        run.data.test.batch(torch.arange(size) % len(run.data.test)).inputs for size in _EXPORT_BATCHES
+    ]
+    longest = sources.student.longest_input()
+    return export.export(run.config.output.formats, run.student, batches, longest, folder)
 
 
 def _student_config(run: Finished, measured: Measured) -> dict[str, Any]:
@@ -183,6 +191,7 @@ def _result(run: Finished, measured: Measured, written: Written) -> Result:
         retained=pupil.metric / teacher.metric if teacher.metric else 0.0,
         artifact=Artifact(uri=uri, digest=written.digest, bytes=written.weights_bytes),
         report=f"{uri}/{REPORT}",
+        exports=list(written.exports) or None,
     )
 
 
