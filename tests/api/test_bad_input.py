@@ -228,6 +228,10 @@ BAD = {
     ),
     "bucket": ({"spec.output.uri": "s3://students/x"}, ("spec.output.uri: ", '"s3://students/x"', URI_SAYS)),
     "claim without a path": ({"spec.output.uri": "pvc://students"}, ("spec.output.uri: ", URI_SAYS)),
+    "output of 901 bytes": (
+        {"spec.output.uri": "pvc://models/" + "ü" * 444},
+        ("spec.output.uri: ", "must have at most 900 bytes: use a shorter path"),
+    ),
     "empty URI": ({"spec.output.uri": ""}, ("spec.output.uri: ", URI_SAYS)),
     "claim in capitals": ({"spec.output.uri": "pvc://Students/x"}, ("spec.output.uri: ", URI_SAYS)),
     "out of the claim": (

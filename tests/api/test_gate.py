@@ -55,6 +55,6 @@ def test_judgement(gate, passed, reason):
 
 def test_the_sentence_holds_the_figures():
     assert judge(Gate(max_drop_vs_teacher=0.02), RESULT).message == (
-        "accuracy: student 0.979 against teacher 0.988; drop 0.009, 95 % interval 0.003–0.016, allowed 0.02; "
+        "accuracy: student 0.979 against teacher 0.988; drop 0.009, 95 % interval 0.003 to 0.016, allowed 0.02; "
         "the estimate is judged, on 360 samples"
     )

@@ -81,6 +81,8 @@ STUCK = {
     "no-claim": (SOON | {"output": {"uri": "pvc://not-there/x"}}, "VolumeNotFound", "not-there"),
 }
 """Pods that can never start."""
+LATE = LOST | {"policy": {"pendingDeadline": "5m"}, "output": {"uri": "pvc://late/x"}}
+"""Its claim comes later; what happens then is soon told."""
 
 NO_GPU = {"resources": GPU | {"gpusPerNode": 0}}
 
@@ -98,20 +100,20 @@ def make_spaces(cluster, count):
     spaces = [Jobs(cluster, f"op-{secrets.token_hex(4)}") for _ in range(count)]
     documents = []
     for jobs in spaces:
-        documents += [
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": jobs.namespace}},
-            {
-                "apiVersion": "v1",
-                "kind": "PersistentVolumeClaim",
-                "metadata": {"name": "models", "namespace": jobs.namespace},
-                "spec": {
-                    "accessModes": ["ReadWriteMany"],
-                    "resources": {"requests": {"storage": "1Gi"}},
-                },
-            },
-        ]
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": jobs.namespace}}
+        documents += [namespace, claim("models", jobs.namespace)]
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(listed(*documents)))
     return spaces
+
+
+def claim(name, namespace):
+    """A PersistentVolumeClaim."""
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
 
 
 def files_pod(cluster):

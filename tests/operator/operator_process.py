@@ -64,7 +64,7 @@ class Operator:
         ).stdout
 
     def requests(self) -> dict[tuple[str, str], int]:
-        """Requests so far, by verb and resource."""
+        """Requests so far, by verb and resource; none for what was never asked."""
         counts: dict[tuple[str, str], int] = {}
         for labels, value in re.findall(
             r"^distill_api_requests_total\{(.*)\} (\S+)$", self.metrics(), re.MULTILINE
@@ -72,7 +72,7 @@ class Operator:
             found = dict(re.findall(r'(\w+)="([^"]*)"', labels))
             key = (found["verb"], found["resource"])
             counts[key] = counts.get(key, 0) + int(float(value))
-        return counts
+        return {key: count for key, count in counts.items() if count}
 
     def writes(self) -> int:
         """Writes so far."""

@@ -50,12 +50,12 @@ def define(cluster):
     cluster.kubectl("wait", "--for=condition=Established", "crd/distillationjobs.distillation.dev")
 
 
-def prepare(cluster, namespace):
-    """CRD, the chart's runtime (in this namespace alone) and a claim; returns the claim's folder."""
+def prepare(cluster, namespace, *, runtime=True):
+    """CRD, the chart's runtime (in this namespace alone, if at all) and a claim; returns the claim's folder."""
     define(cluster)
     chart, template = str(ROOT / "charts/distillation-operator"), "templates/clusterservingruntime.yaml"
     text = cluster.helm("template", "t", chart, "-s", template, "--set", "serving.runtime.enabled=true")
-    runtime = yaml.safe_load(text) | {"kind": "ServingRuntime"}
+    runtimes = [yaml.safe_load(text) | {"kind": "ServingRuntime"}] if runtime else []
     claim = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -73,7 +73,7 @@ def prepare(cluster, namespace):
             "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": "models"}}],
         },
     }  # fmt: skip
-    cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all([runtime, claim, opener]))
+    cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all([*runtimes, claim, opener]))
     cluster.kubectl(
         "wait", "-n", namespace, "pod/opener", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s"
     )
@@ -317,6 +317,13 @@ class World:
 
     def route(self):
         return self.caches[HTTP_ROUTE].get(self.namespace, SERVICE)
+
+    def pods(self):
+        """Names of the servers' pods that are there."""
+        return [
+            pod["metadata"]["name"]
+            for pod in self.caches[POD].select("service", f"{self.namespace}/{SERVICE}")
+        ]
 
     def versions(self):
         """Names of the InferenceServices that are there."""

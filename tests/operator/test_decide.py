@@ -577,7 +577,7 @@ def test_the_result_is_in_the_status():
     assert after.result.wire() == RESULT
     assert (after.metric_text, after.progress_text) == ("0.979 (99.1%)", "100%")
     assert (
-        "drop 0.009, 95 % interval 0.003–0.016, allowed 0.02"
+        "drop 0.009, 95 % interval 0.003 to 0.016, allowed 0.02"
         in {c.type: c.message for c in after.conditions}["GatePassed"]
     )
 

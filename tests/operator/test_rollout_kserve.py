@@ -25,12 +25,16 @@ async def test_a_student_is_served_and_the_next_one_takes_over_without_a_lost_re
     claim = world.prepare(kserve_cluster, namespace)
     first, second = world.write_student(claim), world.write_student(claim)
     async with world.World(kserve_cluster, namespace) as service:
-        service.train("digits", first)
+        service.train("digits", first, replicas=2)
         status = await service.until_canary("digits", "Promoted")
         assert status.phase is RolloutPhase.PROMOTED
         assert status.url == f"http://{service.host}"
         with world.Load(kserve_cluster.gateway_url, service.host) as load:
             await service.until(lambda: len(load.answers) > 30)
+            # A server that is told to end goes on answering until the gateway knows.
+            gone = service.pods()[0]
+            kserve_cluster.kubectl("delete", "pod", gone, "-n", namespace, "--wait=false")
+            await service.until(lambda: gone not in service.pods())
             service.events.clear()
             service.train("digits-2", second)
             await service.until_canary("digits-2", "Promoted")

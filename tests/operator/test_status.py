@@ -114,6 +114,7 @@ def test_columns():
     running = progress(percent=63, seconds_remaining=101, student_metric=0.871, teacher_metric=0.9875)
     assert progress_text(running, Phase.RUNNING) == "63% 1m41s left"
     assert progress_text(running, Phase.SUSPENDED) == "63%"
+    assert progress_text(progress(percent=0, stage="Caching"), Phase.RUNNING) == "0% caching"
     assert progress_text(None, Phase.SUCCEEDED) == "100%"
     assert progress_text(None, Phase.CHECKING) is None
     assert metric_text(running, None) == "0.871 (88.2%)"

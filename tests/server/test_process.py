@@ -1,21 +1,13 @@
 """The server as a pod runs it: one process for all tests, asked over HTTP."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from server_world import Server, free_port, running, start
 
 from distill_api.training import Task
 from distill_trainer.models import Signature, reopen
@@ -41,78 +33,16 @@ def write_student(folder: Path) -> None:
     (folder / "student.json").write_text(json.dumps(config))
 
 
-@dataclass
-class Server:
-    process: subprocess.Popen[bytes]
-    folder: Path
-    port: int
-
-    def ask(
-        self, path: str, body: Any = None, content_type: str = "application/json"
-    ) -> tuple[int, Any, Any]:
-        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", content, {"Content-Type": content_type}
-        )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=10) as answer:
-                return answer.status, _read(answer), answer.headers
-        except urllib.error.HTTPError as error:
-            return error.code, _read(error), error.headers
-
-
-def _read(answer: Any) -> Any:
-    text = answer.read().decode()
-    return json.loads(text) if text.startswith("{") else text
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def start(folder: Path, port: int, log: Path, **env: str) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable,
-        "-m",
-        "distill_server",
-        "--model_name=digits",
-        f"--model_dir={folder}",
-        f"--http_port={port}",
-    ]
-    with log.open("wb") as file:
-        return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **env})
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder, log = tmp_path_factory.mktemp("model"), tmp_path_factory.mktemp("log") / "server.log"
+    folder = tmp_path_factory.mktemp("model")
     write_student(folder)
-    port = free_port()
-    running = Server(start(folder, port, log), folder, port)
-    try:
-        for _ in range(1500):  # loading torch and the SDK is all processor: a busy machine takes long
-            try:
-                if running.ask("/v2/health/ready")[0] == 200:
-                    break
-            except OSError:
-                assert running.process.poll() is None, log.read_text()
-                time.sleep(0.2)
-        else:
-            pytest.fail(log.read_text())
-        yield running
-    finally:
-        running.process.send_signal(signal.SIGTERM)
-        code = running.process.wait(30)
-    # SIGTERM is the ordinary end of a pod: no traceback, no fault.
-    assert code == 0
-    assert "Traceback" not in log.read_text()
+    with running(folder, tmp_path_factory.mktemp("log") / "server.log") as found:
+        yield found
 
 
 def test_v1_answers_as_the_student_does_and_names_its_version(server: Server) -> None:
-    status, answer, headers = server.ask("/v1/models/digits:predict", {"instances": [IMAGE, [IMAGE]]})
+    status, answer, headers = server.ask("/v1/models/student:predict", {"instances": [IMAGE, [IMAGE]]})
     expected = load_student(server.folder).predict(torch.tensor([[IMAGE]]))[0]
     version = content_digest(server.folder)
     assert status == 200
@@ -125,24 +55,24 @@ def test_v1_answers_as_the_student_does_and_names_its_version(server: Server) ->
 
 def test_v1_takes_what_curl_sends(server: Server) -> None:
     body = json.dumps({"instances": [IMAGE]}).encode()
-    assert server.ask("/v1/models/digits:predict", body, "application/x-www-form-urlencoded")[0] == 200
+    assert server.ask("/v1/models/student:predict", body, "application/x-www-form-urlencoded")[0] == 200
 
 
 def test_v2_answers_the_same_and_describes_itself(server: Server) -> None:
-    _, v1, _ = server.ask("/v1/models/digits:predict", {"instances": [IMAGE]})
+    _, v1, _ = server.ask("/v1/models/student:predict", {"instances": [IMAGE]})
     tensor = {
         "name": "images",
         "datatype": "FP32",
         "shape": [1, 8, 8],
         "data": [pixel for row in IMAGE for pixel in row],
     }
-    status, answer, _ = server.ask("/v2/models/digits/infer", {"inputs": [tensor]})
+    status, answer, _ = server.ask("/v2/models/student/infer", {"inputs": [tensor]})
     outputs = {output["name"]: output for output in answer["outputs"]}
     assert status == 200
     assert answer["model_version"] == v1["modelVersion"]
     assert outputs["label"]["data"] == [v1["predictions"][0]["label"]]
     assert outputs["probabilities"]["shape"] == [1, 10]
-    metadata = server.ask("/v2/models/digits")[1]
+    metadata = server.ask("/v2/models/student")[1]
     assert metadata["versions"] == [v1["modelVersion"]]
     assert metadata["inputs"] == [{"name": "images", "datatype": "FP32", "shape": [-1, 1, 8, 8]}]
 
@@ -150,12 +80,12 @@ def test_v2_answers_the_same_and_describes_itself(server: Server) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "said"),
     [
-        ("/v1/models/digits:predict", {"instances": [[[1, 2]]]}, "images have shape [8, 8] or [1, 8, 8]"),
-        ("/v1/models/digits:predict", b"{", "Unrecognized request format"),
-        ("/v2/models/digits/infer", {}, "inputs: Field required"),
-        ("/v2/models/digits/infer", {"inputs": []}, "takes one input, 'images'"),
+        ("/v1/models/student:predict", {"instances": [[[1, 2]]]}, "images have shape [8, 8] or [1, 8, 8]"),
+        ("/v1/models/student:predict", b"{", "Unrecognized request format"),
+        ("/v2/models/student/infer", {}, "inputs: Field required"),
+        ("/v2/models/student/infer", {"inputs": []}, "takes one input, 'images'"),
         (
-            "/v2/models/digits/infer",
+            "/v2/models/student/infer",
             {"inputs": [{"name": "images", "datatype": "FP32", "shape": [1, 9, 9], "data": [0.5] * 64}]},
             "do not fill its shape [1, 9, 9]",
         ),
@@ -173,9 +103,9 @@ def test_requests_and_confidences_are_on_the_metrics_page(server: Server) -> Non
     def count(text: str, name: str) -> float:
         return float(next(line.rsplit(" ", 1)[1] for line in text.splitlines() if line.startswith(name)))
 
-    good = 'distill_student_requests_total{code="200",model_name="digits"}'
+    good = 'distill_student_requests_total{code="200",model_name="student"}'
     before = server.ask("/metrics")[1]
-    server.ask("/v1/models/digits:predict", {"instances": [IMAGE, IMAGE]})
+    server.ask("/v1/models/student:predict", {"instances": [IMAGE, IMAGE]})
     after = server.ask("/metrics")[1]
     assert count(after, good) == count(before, good) + 1
     confidences = "distill_student_prediction_confidence_count"

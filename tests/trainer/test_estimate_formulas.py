@@ -58,11 +58,13 @@ def test_a_ring_all_reduce_is_two_halves():
 @pytest.mark.parametrize(
     ("size", "expected"),
     [
-        (f.dense_bytes(128_256), 256_512),
-        (f.top_k_bytes(64, 128_256), 64 * (2 + 4) + 2),
-        (f.top_k_bytes(64, 32_000), 64 * (2 + 2) + 2),
-        (f.top_k_bytes(64, 10), 10 * 4 + 2),
-        (f.hidden_state_bytes(8192), 16_384),
+        (f.dense_bytes(128_256, 2), 256_512),
+        (f.top_k_bytes(64, 128_256), 64 * (2 + 3) + 4),
+        (f.top_k_bytes(64, 32_000), 64 * (2 + 2) + 4),
+        (f.sampled_bytes(64, 128_256), 64 * 3 + 4),
+        (f.class_bytes(65_536), 2),
+        (f.class_bytes(65_537), 3),
+        (f.hidden_state_bytes(8192, 2), 16_384),
         (f.logits_bytes(256, 128_256), 3 * 4 * 256 * 128_256),
         (f.gathered_bytes(1000, 2), 4000),
     ],

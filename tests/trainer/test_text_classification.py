@@ -8,6 +8,7 @@ from text_world import SPECIAL, sentences, tokenizer, write_sentences, write_stu
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from distill_api.contract import ExitCode
+from distill_trainer.student import load_student
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,17 @@ def test_a_student_of_texts_learns_and_is_loaded_by_transformers(workspace, text
         predicted = network.eval()(**batch).logits.argmax(-1).tolist()
     right = sum(names[index] == row["label"] for index, row in zip(predicted, rows, strict=True))
     assert right / 60 == pytest.approx(result.student.metric, abs=1e-9)
+
+
+def test_the_written_student_reads_texts_as_training_did(workspace, text_job):
+    dataset = {**text_job["dataset"], "maxTokens": 6}
+    ended = workspace.train(**{**text_job, "dataset": dataset, "training": {"epochs": 1}})
+    folder = workspace.version(ended)
+    assert json.loads((folder / "student.json").read_text())["input"] == {"maxTokens": 6}
+    student = load_student(folder)
+    long = student.encoder.encode(["the cat of the oak and the jade in it"])
+    assert long.inputs["input_ids"].shape == (1, 6)
+    assert student.predict(long.inputs).sum(-1).tolist() == pytest.approx([1.0])
 
 
 def test_another_tokenizer_is_refused_with_the_first_difference(workspace, text_job):

@@ -10,7 +10,7 @@ from distill_api import GROUP, KIND, PLURAL, VERSION
 from distill_api.job import DistillationJobSpec
 from distill_api.reference import reference
 from distill_api.schema import structural
-from distill_api.status import DistillationJobStatus
+from distill_api.status import DistillationJobStatus, Phase
 
 HEADER = "# Written by `python -m distill_api` from crds/src/distill_api; edit the models, not this file.\n"
 CRD_FILES = ("crds/distillationjobs.yaml", "charts/distillation-operator/files/crds/distillationjobs.yaml")
@@ -44,7 +44,9 @@ def object_schema() -> dict[str, Any]:
             "kind": {"description": KIND, **text},
             "metadata": {"type": "object"},
             "spec": structural(DistillationJobSpec, "spec"),
-            "status": structural(DistillationJobStatus, "status", defaults=False),
+            # What nobody has looked at yet has a phase too: an empty column tells nothing.
+            "status": structural(DistillationJobStatus, "status", defaults=False)
+            | {"default": {"phase": Phase.PENDING.value}},
         },
     }
 

@@ -42,6 +42,12 @@ _HAS_SAFETENSORS = Rule(
     "must name Safetensors, which is what is served; add ONNX or TorchExport to it",
     field="formats",
 )
+OUTPUT_URI_BYTES = 900
+_FITS_THE_RESULT = Rule(
+    f"size(bytes(self.uri)) <= {OUTPUT_URI_BYTES}",
+    f"must have at most {OUTPUT_URI_BYTES} bytes: use a shorter path",
+    field="uri",
+)
 # The API server judges the default {} before it fills it in: hence has().
 _STEPS_ASCEND = Rule(
     "!has(self.steps) || self.steps.map(s, s.weight).isSorted()",
@@ -96,9 +102,12 @@ class Gate(ApiModel):
 class Output(ApiModel):
     """Where the student is written."""
 
+    cel = (_FITS_THE_RESULT, _HAS_SAFETENSORS)
+
     uri: Uri = Field(
         description="Folder, pvc://<claim>/<path>. Each version gets a folder of its own below versions/, named by "
-        "the digest of its content; nothing is overwritten."
+        f"the digest of its content; nothing is overwritten. At most {OUTPUT_URI_BYTES} bytes: a result, which names "
+        "a version's folder twice, must fit into a container's termination message."
     )
     formats: list[Format] = Field(
         default=[Format.SAFETENSORS],
@@ -107,11 +116,15 @@ class Output(ApiModel):
         description="How the student is written: Safetensors, and for use without this trainer ONNX (model.onnx) or TorchExport "
         "(model.pt2), each compared with the student on test samples.",
     )
-    cel = (_HAS_SAFETENSORS,)
 
     @model_validator(mode="after")
     def _check_formats(self) -> Self:
         _HAS_SAFETENSORS.check(holds=Format.SAFETENSORS in self.formats)
+        return self
+
+    @model_validator(mode="after")
+    def _check_length(self) -> Self:
+        _FITS_THE_RESULT.check(holds=len(self.uri.encode()) <= OUTPUT_URI_BYTES)
         return self
 
 

@@ -50,7 +50,7 @@ def _value(gate: Gate, result: Result) -> float:
 
 def _drop_sentence(allowed: float, result: Result) -> str:
     drop = result.drop
-    interval = f"{drop.confidence * 100:g} % interval {drop.low:.3f}–{drop.high:.3f}"
+    interval = f"{drop.confidence * 100:g} % interval {drop.low:.3f} to {drop.high:.3f}"
     return f"drop {drop.value:.3f}, {interval}, allowed {allowed:g}"
 
 

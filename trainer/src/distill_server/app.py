@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from kserve.protocol.dataplane import DataPlane
 from distill_server.errors import RequestError
 from distill_server.metrics import CountRequests, StudentMetrics
 from distill_server.model import ServedStudent, one_thread
-from distill_trainer.errors import ConfigInvalid
 from distill_trainer.output import content_digest
 from distill_trainer.student import load_student
 
@@ -43,10 +43,6 @@ class VersionedDataPlane(DataPlane):  # type: ignore[misc]  # the SDK has no typ
 def open_model(name: str, folder: Path) -> ServedStudent:
     """The student of a version's folder, with its metrics at 0. Raises UserError."""
     student = load_student(folder)
-    if student.shape is None:
-        raise ConfigInvalid(
-            f"{folder}: its task is {student.task.value}, and this server answers for pictures alone"
-        )
     version = content_digest(folder)
     return ServedStudent(name, student, version=version, metrics=StudentMetrics(name))
 
@@ -55,7 +51,7 @@ def serve(name: str, folder: Path, *, port: int) -> None:
     """Serve until SIGTERM; requests that run then are answered. Raises UserError where the model cannot be loaded."""
     one_thread()
     model = open_model(name, folder)
-    _prepare_sdk(model.metrics)
+    _prepare_sdk(model.metrics, model.endpoint.input_name)
     asyncio.set_event_loop(asyncio.new_event_loop())  # the SDK asks for one before it runs its own
     server = ModelServer(
         http_port=port,
@@ -67,18 +63,18 @@ def serve(name: str, folder: Path, *, port: int) -> None:
     )
     server.dataplane = VersionedDataPlane(model_registry=server.registered_models)
     log.info(
-        "serving %s version %s: %d classes, images %s",
+        "serving %s version %s: %d classes, %s",
         name,
         model.version,
         len(model.student.classes),
-        model.student.shape,
+        model.endpoint.described(),
     )
     server.start([model])
 
 
-def _prepare_sdk(metrics: StudentMetrics) -> None:
+def _prepare_sdk(metrics: StudentMetrics, input_name: str) -> None:
     sdk.app.add_exception_handler(RequestError, _refused)
-    sdk.app.add_exception_handler(RequestValidationError, _malformed)
+    sdk.app.add_exception_handler(RequestValidationError, partial(_malformed, input_name))
     sdk.app.add_middleware(CountRequests, metrics=metrics)
     sdk.logger.addFilter(_client_faults_in_one_line)
     trace_logger.setLevel(logging.WARNING)  # two lines a request that metrics say better
@@ -92,18 +88,14 @@ def _client_faults_in_one_line(record: logging.LogRecord) -> bool:
     return True
 
 
-async def _malformed(_request: Any, error: Exception) -> JSONResponse:
+async def _malformed(input_name: str, _request: Any, error: Exception) -> JSONResponse:
     faults = error.errors() if isinstance(error, RequestValidationError) else []
     where = next(
         (".".join(map(str, fault["loc"][2:])) for fault in faults if len(fault["loc"]) > 2), "the body"
     )
     why = str(faults[0]["msg"]) if faults else str(error)
-    return JSONResponse(
-        status_code=400,
-        content={
-            "error": f'{where}: {why}; send {{"inputs": [{{"name": "images", "datatype", "shape", "data"}}]}} as JSON'
-        },
-    )
+    wanted = f'{{"inputs": [{{"name": "{input_name}", "datatype", "shape", "data"}}]}}'
+    return JSONResponse(status_code=400, content={"error": f"{where}: {why}; send {wanted} as JSON"})
 
 
 async def _refused(_request: Any, error: Exception) -> JSONResponse:

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from kserve import InferInput, InferOutput, InferRequest, InferResponse, Model
-from torch import Tensor
 
-from distill_server.answers import predictions
+from distill_server.answers import Answer
+from distill_server.endpoints import endpoint_of
 from distill_server.errors import RequestError
-from distill_server.inputs import images_of_v1, images_of_v2
 from distill_server.metrics import StudentMetrics
+from distill_trainer.batch import Samples
 from distill_trainer.student import Student
 
 VERSION_HEADER = "x-model-version"
@@ -25,7 +25,7 @@ class ServedStudent(Model):  # type: ignore[misc]  # the SDK has no types
     def __init__(self, name: str, student: Student, *, version: str, metrics: StudentMetrics) -> None:
         super().__init__(name, return_response_headers=True)
         self.student = student
-        self.shape = student.shape or (0, 0, 0)
+        self.endpoint = endpoint_of(student)
         self.version = version
         self.metrics = metrics
         self.ready = True
@@ -41,56 +41,39 @@ class ServedStudent(Model):  # type: ignore[misc]  # the SDK has no types
             response_headers[VERSION_HEADER] = self.version
         if isinstance(payload, InferRequest):
             return await self._infer(payload)
-        answer = predictions(
-            await self._probabilities(images_of_v1(payload, self.shape)), self.student.classes
-        )
-        return {"predictions": answer, "modelVersion": self.version}
+        answer = await self._answer(self.endpoint.of_v1(payload))
+        return {"predictions": answer.predictions, "modelVersion": self.version}
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Of the v2 metadata."""
-        return [{"name": "images", "datatype": "FP32", "shape": [-1, *self.shape]}]
+        return self.endpoint.input_types()
 
     def get_output_types(self) -> list[dict[str, Any]]:
         """Of the v2 metadata."""
-        classes = len(self.student.classes)
-        return [
-            {"name": "label", "datatype": "BYTES", "shape": [-1]},
-            {"name": "index", "datatype": "INT64", "shape": [-1]},
-            {"name": "confidence", "datatype": "FP32", "shape": [-1]},
-            {"name": "probabilities", "datatype": "FP32", "shape": [-1, classes]},
-        ]
+        return self.endpoint.output_types()
 
     async def _infer(self, request: InferRequest) -> InferResponse:
-        given = _only_input(request)
+        given = _only_input(request, self.endpoint.input_name)
         try:
             array = given.as_numpy()
         except ValueError as error:
             raise RequestError(
                 f"inputs {given.name!r}: its data do not fill its shape {list(given.shape)}"
             ) from error
-        images = images_of_v2(given.datatype, array, self.shape, name=given.name)
-        probabilities = await self._probabilities(images)
+        answer = await self._answer(self.endpoint.of_v2(given.datatype, array, given.name))
+        outputs = [
+            InferOutput(column.name, list(column.shape), column.datatype, column.data)
+            for column in answer.columns
+        ]
         answer_id = request.id or str(uuid.uuid4())
-        return InferResponse(answer_id, self.name, self._outputs(probabilities), model_version=self.version)
+        return InferResponse(answer_id, self.name, outputs, model_version=self.version)
 
-    def _outputs(self, probabilities: Tensor) -> list[InferOutput]:
-        rows = predictions(probabilities, self.student.classes)
-        columns: list[list[Any]] = [
-            [row["label"] for row in rows],
-            [row["index"] for row in rows],
-            [row["confidence"] for row in rows],
-            probabilities.flatten().tolist(),
-        ]
-        return [
-            InferOutput(kind["name"], [len(rows), *kind["shape"][1:]], kind["datatype"], column)
-            for kind, column in zip(self.get_output_types(), columns, strict=True)
-        ]
-
-    async def _probabilities(self, images: Tensor) -> Tensor:
+    async def _answer(self, samples: Samples) -> Answer:
         # In a thread, so that a large batch keeps no probe waiting.
-        probabilities = await asyncio.to_thread(self.student.predict, images)
-        self.metrics.predicted(probabilities.max(dim=1).values.tolist())
-        return probabilities
+        probabilities = await asyncio.to_thread(self.student.predict, samples.inputs)
+        answer = self.endpoint.answer(probabilities, samples)
+        self.metrics.predicted(answer.confidences)
+        return answer
 
 
 def one_thread() -> None:
@@ -98,10 +81,10 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _only_input(request: InferRequest) -> InferInput:
+def _only_input(request: InferRequest, name: str) -> InferInput:
     if len(request.inputs) != 1:
         names = ", ".join(repr(given.name) for given in request.inputs) or "none"
         raise RequestError(
-            f"the model takes one input, 'images', and the request has {len(request.inputs)} ({names})"
+            f"the model takes one input, {name!r}, and the request has {len(request.inputs)} ({names})"
         )
     return request.inputs[0]

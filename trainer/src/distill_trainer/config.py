@@ -14,22 +14,14 @@ from pydantic_core import ErrorDetails
 from distill_api.contract import TrainerConfig
 from distill_trainer.errors import ConfigInvalid
 
-OUTPUT_URI_BYTES = 900
-"""A version's URI is this and its folder, and has to fit into the termination message twice."""
-
 
 def read_config(path: Path) -> TrainerConfig:
     """The config of a run. Raises ConfigInvalid."""
     document = _document(path)
     try:
-        config = TrainerConfig.model_validate(document)
+        return TrainerConfig.model_validate(document)
     except ValidationError as error:
         raise ConfigInvalid(_sentence(error, path)) from error
-    if len(config.output.uri.encode()) > OUTPUT_URI_BYTES:
-        raise ConfigInvalid(
-            f"output.uri has {len(config.output.uri.encode())} bytes: at most {OUTPUT_URI_BYTES} fit; use a shorter path"
-        )
-    return config
 
 
 def _document(path: Path) -> Mapping[str, Any]:

@@ -135,7 +135,7 @@ def _student_config(run: Finished, measured: Measured) -> dict[str, Any]:
         "task": run.config.task.value,
         "model": run.contract.student.config(),
         "classes": list(run.data.classes),
-        **({"input": {"shape": list(run.data.shape), "range": [0, 1]}} if run.data.shape else {}),
+        "input": kit_of(run.config.task).reads(run.config, run.contract.sources, run.data),
         "metric": {
             "name": metric.value,
             "value": measured.comparison.student.value,

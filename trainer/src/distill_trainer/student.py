@@ -9,7 +9,8 @@ Format `distilled-student/v1`, a folder of files that belong together:
   - `task`: a value of the API's `task`
   - `model`: `{"builtin": {"name"}}` or `{"huggingFace": {"id", "config"}}`: rebuilds the network
   - `classes`: names in the order of the logits
-  - `input`: `{"shape": [C, H, W], "range": [0, 1]}`: float32 images; preprocessing beyond it is inside the network
+  - `input`: `{"shape": [C, H, W], "range": [0, 1]}`: float32 images, preprocessing beyond it is inside the network; or
+    `{"maxTokens"}`: texts, read with the folder's tokenizer and cut there
   - `weights`: `{"file", "digest"}`; `metric`: `{"name", "value", "samples"}` on the test split
   - `lineage`: `teacherDigest`, `datasetDigest`, `recipeDigest`
 
@@ -27,8 +28,10 @@ import torch
 from torch import Tensor, nn
 
 from distill_api.training import Task
+from distill_trainer.batch import Inputs
 from distill_trainer.errors import ConfigInvalid, ContractBroken
-from distill_trainer.models import Signature, reopen
+from distill_trainer.models import ModelSource, Signature, reopen
+from distill_trainer.text import TextEncoder
 
 FORMAT = "distilled-student/v1"
 CONFIG = "student.json"
@@ -36,41 +39,75 @@ CONFIG = "student.json"
 
 @dataclass(frozen=True)
 class Student:
-    """A student ready to predict, in eval mode on the CPU. `shape` is (channels, height, width) of images, None for texts."""
+    """A student ready to predict, in eval mode on the CPU.
+
+    `shape` is (channels, height, width) of images, `encoder` reads texts; each None where the input is of another kind.
+    """
 
     task: Task
     model: nn.Module
     classes: tuple[str, ...]
-    shape: tuple[int, int, int] | None
+    shape: tuple[int, int, int] | None = None
+    encoder: TextEncoder | None = None
 
-    def predict(self, images: Tensor) -> Tensor:
-        """Images float32 [B, C, H, W] in [0, 1] → probabilities [B, classes]. Raises ValueError for another shape."""
+    def predict(self, inputs: Inputs) -> Tensor:
+        """Images float32 [B, C, H, W] in [0, 1], or an encoded text's tensors → probabilities [B, …, classes].
+
+        Raises ValueError for images of another shape.
+        """
+        if isinstance(inputs, Tensor):
+            inputs = self._images(inputs)
+        with torch.inference_mode():
+            probabilities: Tensor = self.model(inputs).float().softmax(dim=-1)
+        return probabilities
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """The shape of its images. Raises ConfigInvalid where it takes none."""
+        if self.shape is None:
+            raise ConfigInvalid(f"{CONFIG}: input.shape is missing, and task is {self.task.value}")
+        return self.shape
+
+    @property
+    def text_encoder(self) -> TextEncoder:
+        """What reads its texts. Raises ConfigInvalid where nothing does."""
+        if self.encoder is None:
+            raise ConfigInvalid(
+                f"{CONFIG}: task is {self.task.value}, and input.maxTokens or the tokenizer's files are missing; "
+                "serve a version's folder as the trainer wrote it"
+            )
+        return self.encoder
+
+    def _images(self, images: Tensor) -> Tensor:
         if images.dim() != 4 or tuple(images.shape[1:]) != self.shape:
             raise ValueError(
                 f"images have shape {list(images.shape)}: this model takes [B, {', '.join(map(str, self.shape or ()))}]"
             )
-        with torch.inference_mode():
-            probabilities: Tensor = self.model(images.float()).float().softmax(dim=-1)
-        return probabilities
+        return images.float()
 
 
 def load_student(folder: Path) -> Student:
     """Rebuild the student of a version's folder. Raises UserError where the folder is not one."""
     config = _read_config(folder / CONFIG)
-    task = _task(config)
-    shape = _shape(config)
+    task, reads = _task(config), config.get("input", {})
+    shape = _shape(reads)
     classes = tuple(str(name) for name in config["classes"])
     source = reopen(config["model"], folder)
     model = source.build(Signature(task, len(classes), shape))
     source.read(model, folder)
-    return Student(task, model.eval(), classes, shape)
+    return Student(task, model.eval(), classes, shape, _encoder(reads, source))
 
 
-def _shape(config: dict[str, Any]) -> tuple[int, int, int] | None:
-    if "input" not in config:
+def _shape(reads: dict[str, Any]) -> tuple[int, int, int] | None:
+    if "shape" not in reads:
         return None
-    channels, height, width = config["input"]["shape"]
+    channels, height, width = reads["shape"]
     return (int(channels), int(height), int(width))
+
+
+def _encoder(reads: dict[str, Any], source: ModelSource) -> TextEncoder | None:
+    tokenizer = source.tokenizer() if "maxTokens" in reads else None
+    return None if tokenizer is None else TextEncoder(tokenizer, int(reads["maxTokens"]))
 
 
 def _task(config: dict[str, Any]) -> Task:

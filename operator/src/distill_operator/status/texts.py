@@ -1,4 +1,4 @@
-"""The words of the printer columns: `63% 1m41s left`, `0.979 (99.1%)`, `convnet-large`."""
+"""The words of the printer columns: `0% loading`, `63% 1m41s left`, `0.979 (99.1%)`, `convnet-large`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from distill_api.sources import Student, Teacher
 from distill_api.status import Phase, Progress, Result
 
 NAME_LIMIT = 256
+BEFORE_TRAINING = {"Loading", "Caching"}
+"""Stages in which no step is done yet."""
 
 
 def model_name(model: Teacher | Student) -> str:
@@ -36,7 +38,9 @@ def progress_text(progress: Progress | None, phase: Phase) -> str | None:
     if progress is None:
         return None
     text = f"{progress.percent}%"
-    if phase is Phase.RUNNING and progress.seconds_remaining is not None:
+    if phase is Phase.RUNNING and progress.stage in BEFORE_TRAINING:
+        text += f" {progress.stage.lower()}"
+    elif phase is Phase.RUNNING and progress.seconds_remaining is not None:
         text += f" {duration_text(progress.seconds_remaining)} left"
     return text
 

@@ -87,20 +87,29 @@ def gather_bytes(size: float, ranks: int) -> float:
     return size * (ranks - 1) / ranks
 
 
-def dense_bytes(classes: int, value: int = 2) -> int:
-    """Stored outputs of one position, every class in 16 bits."""
-    return classes * value
+def dense_bytes(classes: int, element: int) -> int:
+    """Stored outputs of one position: every logit, in the precision of the teacher's pass."""
+    return classes * element
 
 
-def top_k_bytes(k: int, classes: int, value: int = 2) -> int:
-    """The k greatest and the probability of all others: (value, index) each, and one value for the tail."""
-    index = 2 if classes <= 2**16 else 4
-    return min(k, classes) * (value + index) + value
+def top_k_bytes(k: int, classes: int) -> int:
+    """The k greatest: a log-probability in 16 bits and a class each, and the mass of all others in 32 bits."""
+    return k * (2 + class_bytes(classes)) + FP32
 
 
-def hidden_state_bytes(width: int, value: int = 2) -> int:
-    """The last hidden state in 16 bits; the teacher's head makes the logits again, exactly up to the rounding."""
-    return width * value
+def sampled_bytes(k: int, classes: int) -> int:
+    """k classes drawn by their probability, and the entropy in 32 bits (arXiv 2503.16870)."""
+    return k * class_bytes(classes) + FP32
+
+
+def hidden_state_bytes(width: int, element: int) -> int:
+    """The last hidden state, in the precision of the teacher's pass; its head makes the same logits of it again."""
+    return width * element
+
+
+def class_bytes(classes: int) -> int:
+    """Two bytes name one of 65 536 classes, three one of more."""
+    return 2 if classes <= 2**16 else 3
 
 
 def teacher_ranks(ranks: int, student_flops: float, teacher_flops: float) -> int:

@@ -102,6 +102,11 @@ class Work:
         """Positions that the student is trained on."""
         return self.samples * self.positions * self.epochs
 
+    @property
+    def steps(self) -> float:
+        """Optimizer steps."""
+        return self.samples * self.epochs / self.batch
+
     def micro(self, ranks: int) -> int:
         """Samples of one rank in one pass."""
         share = ceil(self.batch / ranks)

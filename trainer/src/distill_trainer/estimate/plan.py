@@ -31,6 +31,10 @@ class RankMemory:
     teacher: float = 0.0
     logits: float = 0.0
 
+    def fits(self, memory: float) -> bool:
+        """Whether it is within what is planned with of a rank's memory."""
+        return self.total <= USABLE * memory
+
     @property
     def total(self) -> float:
         """All of it."""
@@ -46,11 +50,10 @@ class Row:
     strategy: Strategy
     ranks: int
     memory: RankMemory
-    fits: bool
     online_seconds: float
     cached_seconds: float
-    sent: float
-    """Bytes that each rank sends for one optimizer step, with the teacher online."""
+    sent_per_second: float
+    """Bytes that each rank has to send to keep that pace, with the teacher online."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +107,14 @@ def rows(student: Network, teacher: Network, work: Work, machine: Machine) -> It
     for ranks in rank_counts(machine.ranks):
         for strategy in Strategy if ranks > 1 else (Strategy.DDP,):
             memory = rank_memory(student, teacher, work, ranks, strategy)
+            online = machine.seconds(online_flops(student, teacher, work), ranks)
             yield Row(
                 strategy,
                 ranks,
                 memory,
-                memory.total <= USABLE * machine.memory,
-                machine.seconds(online_flops(student, teacher, work), ranks),
+                online,
                 machine.seconds(cached_flops(student, teacher, work), ranks),
-                step_bytes(student, teacher, work, ranks, strategy),
+                step_bytes(student, teacher, work, ranks, strategy) * work.steps / online,
             )
 
 
@@ -142,10 +145,12 @@ def step_bytes(student: Network, teacher: Network, work: Work, ranks: int, strat
 
 def encodings(student: Network, teacher: Network, work: Work, machine: Machine) -> Iterator[Encoding]:
     """Each encoding's size, and how fast it is written in the first epoch and read in the others."""
-    sizes = {"Dense": f.dense_bytes(work.classes)}
+    sizes = {"Dense": f.dense_bytes(work.classes, work.element)}
+    if teacher.width:
+        sizes["HiddenState"] = f.hidden_state_bytes(teacher.width, work.element)
     if work.top_k < work.classes:
         sizes[f"TopK {work.top_k}"] = f.top_k_bytes(work.top_k, work.classes)
-    sizes["HiddenState"] = f.hidden_state_bytes(teacher.width)
+        sizes[f"Sampled {work.top_k}"] = f.sampled_bytes(work.top_k, work.classes)
     written = work.positions / machine.seconds(teacher.flops, machine.ranks)
     read = work.positions / machine.seconds(student.training_flops, machine.ranks)
     for name, size in sizes.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,3 +57,7 @@ class ImageClassification:
 
     def write(self, folder: Path, config: TrainerConfig, sources: Sources) -> None:
         """Nothing: the model's own files are all."""
+
+    def reads(self, config: TrainerConfig, sources: Sources, data: Description | DataSet) -> dict[str, Any]:  # noqa: ARG002
+        """Shape and range of the images."""
+        return {"shape": list(data.shape or ()), "range": [0, 1]}

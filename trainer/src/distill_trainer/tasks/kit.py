@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -55,3 +55,6 @@ class TaskKit(Protocol):
 
     def write(self, folder: Path, config: TrainerConfig, sources: Sources) -> None:
         """Write what the server needs beside the model, as a tokenizer."""
+
+    def reads(self, config: TrainerConfig, sources: Sources, data: Description | DataSet) -> dict[str, Any]:
+        """`input` of student.json: how the student is to be shown samples; see `distill_trainer.student`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,6 +67,10 @@ class TextClassification:
     def write(self, folder: Path, config: TrainerConfig, sources: Sources) -> None:
         """The tokenizer, which the server reads texts with."""
         shared_encoder(config.dataset, sources.teacher, sources.student).tokenizer.save_pretrained(folder)
+
+    def reads(self, config: TrainerConfig, sources: Sources, data: Description | DataSet) -> dict[str, Any]:  # noqa: ARG002
+        """Where texts are cut."""
+        return {"maxTokens": shared_encoder(config.dataset, sources.teacher, sources.student).max_tokens}
 
     def _opener(self, config: TrainerConfig, sources: Sources) -> data.Opener:
         encoder = shared_encoder(config.dataset, sources.teacher, sources.student)

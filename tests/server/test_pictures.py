@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from distill_server.answers import predictions
+from distill_server.endpoints.pictures import images_of_v1, images_of_v2
 from distill_server.errors import RequestError
-from distill_server.inputs import images_of_v1, images_of_v2
 
 GREY = (1, 2, 3)
 ROWS = [[0.0, 0.5, 1.0], [0.25, 0.0, 1.0]]

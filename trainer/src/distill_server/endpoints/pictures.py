@@ -1,4 +1,4 @@
-"""From a request's body to images. Pure: what the v1 and the v2 protocol carry, checked, as one tensor.
+"""Pictures: what the v1 and the v2 protocol carry, checked, as one tensor. Pure.
 
 Numbers are pixels from 0 to 1 (UINT8 of the v2 protocol: 0 to 255). Picture files come as base64 and are brought to the
 model's form by the same code that prepared the training data.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,26 +15,51 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill_server.endpoints.endpoint import OneClass, instances_of
 from distill_server.errors import RequestError
+from distill_trainer.batch import Samples
 from distill_trainer.data.images import BrokenPictureError, Form, decode
+from distill_trainer.student import Student
 
 Shape = tuple[int, int, int]
 COLOURS = {1: True, 3: False}
 """Channels of picture files: whether they are grey."""
 
 
-def images_of_v1(body: Any, shape: Shape) -> Tensor:
-    """`{"instances": [...]}`, read or as bytes → float32 [B, C, H, W]. Raises RequestError.
+class Pictures(OneClass):
+    """Images of one shape, as numbers or as files."""
 
-    The SDK reads JSON only where the content type says so, which `curl -d` does not.
-    """
-    if isinstance(body, bytes):
-        body = _json(body)
-    if not isinstance(body, dict) or not isinstance(body.get("instances"), list):
-        raise RequestError(f'the body must be {{"instances": [image, …]}} with images of {described(shape)}')
-    instances = body["instances"]
-    if not instances:
-        raise RequestError("instances is empty: send one image or more")
+    input_name = "images"
+
+    def __init__(self, shape: Shape, classes: Sequence[str]) -> None:
+        super().__init__(classes)
+        self._shape = shape
+
+    @classmethod
+    def of(cls, student: Student) -> Pictures:
+        """Of a student's shape."""
+        return cls(student.picture_shape, student.classes)
+
+    def of_v1(self, body: Any) -> Samples:
+        """See Endpoint."""
+        return Samples(images_of_v1(body, self._shape))
+
+    def of_v2(self, datatype: str, array: Any, name: str) -> Samples:
+        """See Endpoint."""
+        return Samples(images_of_v2(datatype, array, self._shape, name=name))
+
+    def input_types(self) -> list[dict[str, Any]]:
+        """See Endpoint."""
+        return [{"name": self.input_name, "datatype": "FP32", "shape": [-1, *self._shape]}]
+
+    def described(self) -> str:
+        """See Endpoint."""
+        return f"images of {described(self._shape)}"
+
+
+def images_of_v1(body: Any, shape: Shape) -> Tensor:
+    """`{"instances": [...]}`, read or as bytes → float32 [B, C, H, W]. Raises RequestError."""
+    instances = instances_of(body, one="image", described=f"images of {described(shape)}")
     return torch.stack(
         [_instance(instance, shape, f"instances[{row}]") for row, instance in enumerate(instances)]
     )
@@ -59,13 +83,6 @@ def described(shape: Shape) -> str:
     channels, height, width = shape
     plain = f"[{height}, {width}] or " if channels == 1 else ""
     return f"shape {plain}[{channels}, {height}, {width}]"
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError as error:
-        raise RequestError(f"the body is no JSON: {error}") from error
 
 
 def _instance(instance: Any, shape: Shape, where: str) -> Tensor:

@@ -1,0 +1,1 @@
+"""`distill estimate`: what a job will cost, before it runs."""

@@ -1,0 +1,8 @@
+"""Job files as users write them: several documents, each with the lines that its fields stand on."""
+
+from __future__ import annotations
+
+from distill_cli.jobs.claims import claims_of, local_config, read_claims
+from distill_cli.jobs.read import Contents, Job, one_job, read_file
+
+__all__ = ["Contents", "Job", "claims_of", "local_config", "one_job", "read_claims", "read_file"]

@@ -1,0 +1,1 @@
+"""`distill run`: a job on this machine, without a cluster."""

@@ -1,0 +1,148 @@
+"""`distill run`: a job on this machine, from the first epoch to the verdict; stopped, gone on with, killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from distill_api.contract import ExitCode
+from distill_api.status import Losses, Progress
+from distill_cli.training.ending import Ended, without_a_word
+from distill_cli.training.words import duration, figures, where
+
+
+def test_a_run_ends_with_figures_places_and_the_verdict(distill, write, job_text, claim, tmp_path):
+    text = job_text + "  gate: {minValue: 0.99}\n  policy: {backoffLimit: 1}\n  resources: {gpusPerNode: 8}\n"
+    out = tmp_path / "out"
+    answer = distill("run", write(text), "--claim", claim, "--output", out, "--set", "spec.training.seed=7")
+    assert answer.code == ExitCode.FAILED, answer.error
+    assert "without a cluster these have no effect: spec.policy, spec.resources" in answer.out
+    assert "epoch 1/1  loss " in answer.out
+    assert "on 359 test samples" in answer.out
+    (version,) = (out / "versions").iterdir()
+    assert f"student  {version}\n" in answer.out
+    assert f"report   {version}/report.html\n" in answer.out
+    assert "gate     not passed (ValueTooSmall): accuracy: student " in answer.out
+    assert "epoch 1/1" in (out / "run.log").read_text()
+
+    again = distill("report", out)
+    assert again.code == 0
+    assert f"report   {version}/report.html\n" in again.out
+    assert again.out.splitlines()[1] in answer.out
+
+
+def test_stopped_it_writes_a_checkpoint_and_the_same_command_goes_on(write, job_text, claim, tmp_path):
+    file = write(job_text.replace("epochs: 1", "epochs: 400"))
+    command = [sys.executable, "-m", "distill_cli.main", "run", str(file), "--claim", claim, "--json"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as first:
+        for line in first.stdout:
+            if json.loads(line).get("step", 0) > 0:
+                first.send_signal(signal.SIGINT)
+                break
+        events = [json.loads(line) for line in first.stdout]
+    assert first.returncode == ExitCode.DISRUPTED
+    assert (events[-1]["event"], events[-1]["reason"]) == ("outcome", "Disrupted")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as second:
+        steps = (event["step"] for line in second.stdout if (event := json.loads(line)).get("totalSteps"))
+        resumed_at = next(steps)
+        second.send_signal(signal.SIGTERM)
+        second.stdout.read()
+    assert second.returncode == ExitCode.DISRUPTED
+    assert f"at step {resumed_at} of " in events[-1]["message"]
+    assert (tmp_path / "models" / "students" / "digits" / "checkpoints").is_dir()
+
+
+def test_a_broken_contract_ends_with_its_reason_and_its_code(distill, write, job_text, claim):
+    file = write(job_text.replace("convnet-tiny", "convnet-tinny"))
+    answer = distill("run", file, "--claim", claim)
+    assert answer.code == ExitCode.CONTRACT_BROKEN
+    assert "Error: UnknownModel: student.builtin.name is 'convnet-tinny'" in answer.error
+    assert "the trainer's log: " in answer.error
+    assert "Traceback" not in answer.out + answer.error
+
+
+def test_a_wrong_file_is_told_before_anything_starts(distill, write, job_text, claim):
+    file = write(job_text.replace("alpha: 0.1", "alpha: 2").replace("epochs: 1", "epochs: 0"))
+    answer = distill("run", file, "--claim", claim)
+    assert answer.code == ExitCode.CONFIG_INVALID
+    assert f"{file}:10: spec.objective.alpha: 2: must be between 0" in answer.error
+    assert f"{file}:12: spec.training.epochs: 0: " in answer.error
+
+
+def test_claims_of_inputs_and_output_are_named(distill, job):
+    answer = distill("run", job)
+    assert answer.code == ExitCode.CONFIG_INVALID
+    assert "spec.output.uri: pvc://models/students/digits: claim models has no folder" in answer.error
+    assert "add --claim models=DIR, or --output DIR" in answer.error
+    assert "spec.teacher.weights.uri: pvc://models/teacher.safetensors: claim models has no" in answer.error
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("training.epochs=3", "write it as spec.<field>=<value>"),
+        ("spec.training.epochs", "write it as spec.<field>=<value>"),
+        ("spec.training.epochs=0", "--set spec.training.epochs: spec.training.epochs: 0: must be greater"),
+        ("spec.training.epoch=3", 'spec.training.epoch: unknown field; did you mean "epochs"?'),
+        ("spec.objective.terms[0].weight=2", "the job has no 'terms' there that could be set"),
+        ("spec.task.kind=x", "the job has no 'kind' there that could be set"),
+        ("spec.training.epochs={", "no YAML"),
+    ],
+)
+def test_a_setting_that_is_wrong(distill, job, claim, setting, said):
+    answer = distill("run", job, "--claim", claim, "--set", setting)
+    assert (answer.code, said in answer.error) == (ExitCode.CONFIG_INVALID, True), answer.error
+
+
+def test_of_several_jobs_one_has_to_be_chosen(distill, write, job_text, claim):
+    file = write(f"{job_text}---\n{job_text.replace('name: digits, ', 'name: other, ')}")
+    answer = distill("run", file, "--claim", claim)
+    assert answer.code == ExitCode.CONFIG_INVALID
+    assert f"{file} holds 2 jobs (there are: digits, other); choose one with --job NAME" in answer.error
+    wrong = distill("run", file, "--claim", claim, "--job", "third")
+    assert "holds 0 jobs called third" in wrong.error
+
+
+def test_a_folder_that_cannot_be_written(distill, job, claim, tmp_path):
+    (tmp_path / "file").touch()
+    answer = distill("run", job, "--claim", claim, "--output", tmp_path / "file" / "out")
+    assert answer.code == ExitCode.CONTRACT_BROKEN
+    assert "cannot be written: Not a directory; choose another with --output DIR" in answer.error
+
+
+@pytest.mark.parametrize(
+    ("code", "asked", "said"),
+    [
+        (-9, False, "was killed, most often because memory ran out"),
+        (-11, False, "was ended by signal SIGSEGV"),
+        (1, False, "ended with 1 and said nothing"),
+        (-15, True, "stopped before there was anything to save"),
+    ],
+)
+def test_a_trainer_that_says_nothing(tmp_path, code, asked, said):
+    sentence = without_a_word(Ended(code, None, asked, tmp_path / "run.log"))
+    assert said in sentence
+    assert "run the same command again" in sentence
+
+
+def test_progress_says_only_what_is_known():
+    assert where(Progress()) == figures(Progress()) == ""
+    known = Progress(
+        epoch=2,
+        epochs=5,
+        samples_per_second=1234.4,
+        seconds_remaining=75,
+        losses=Losses(total=1.5, task=0.5, distillation=1.6),
+        student_metric=0.9,
+    )
+    assert where(known) == "epoch 2/5  1m15s left  1,234 samples/s"
+    assert figures(known) == "loss 1.500 (labels 0.500, teacher 1.600)  student 0.900"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, "0s"), (59.6, "1m00s"), (75, "1m15s"), (7300, "2h01m")])
+def test_durations(seconds, said):
+    assert duration(seconds) == said

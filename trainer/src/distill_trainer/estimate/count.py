@@ -1,0 +1,145 @@
+"""A job's networks taken apart on the meta device, which has shapes and no numbers: any size fits into this machine.
+
+Parameters are counted, FLOPs by PyTorch's FlopCounterMode, and what autograd keeps for the backward pass by watching
+what it saves. Attention is counted as it runs without a GPU: the matrix of s×s, which fused kernels do not keep, is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils.flop_counter import FlopCounterMode
+
+from distill_api.contract import TrainerConfig
+from distill_trainer.batch import Inputs
+from distill_trainer.estimate.formulas import FP32
+from distill_trainer.estimate.inputs import Network
+from distill_trainer.models import ModelSource, Signature, open_model
+from distill_trainer.tasks import Sources, kit_of
+
+_BATCH = 2
+"""Batch norm refuses to train on one sample of one pixel."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What the job's data and networks are."""
+
+    teacher: Network
+    student: Network
+    samples: int
+    positions: int
+    classes: int
+
+
+def count_job(config: TrainerConfig, element: int) -> Counted:
+    """Open data and models (their weights are not read) and count. Raises UserError."""
+    kit = kit_of(config.task)
+    sources = Sources(
+        open_model(config.teacher, field="teacher"), open_model(config.student, field="student")
+    )
+    data = kit.describe(config, sources)
+    signature = kit.signature(data)
+    example = kit.example(signature, _BATCH, torch.device("meta"))
+    teacher, positions = _counted(sources.teacher, signature, example, element)
+    student, _ = _counted(sources.student, signature, example, element)
+    return Counted(teacher, student, data.sizes["train"], positions, signature.classes)
+
+
+def build_on(source: ModelSource, signature: Signature, device: torch.device) -> nn.Module:
+    """The network with fresh parameters on `device`."""
+    with device:
+        return source.build(signature)
+
+
+def _counted(source: ModelSource, signature: Signature, example: Inputs, element: int) -> tuple[Network, int]:
+    network = build_on(source, signature, torch.device("meta"))
+    counted = count_network(network, example, _BATCH, element)
+    logits = network.eval()(example)
+    return replace(counted, name=source.name), logits.shape[1:-1].numel()
+
+
+def count_network(network: nn.Module, example: Inputs, batch: int, element: int) -> Network:
+    """Count one network from an example of `batch` samples; `element` is bytes of a number in its passes."""
+    with FlopCounterMode(display=False) as flops, torch.no_grad():
+        network.eval()(example)
+    watched = _watch_pass(network, example)
+    saved = _saved_bytes(network.train(), example, element)
+    return Network(
+        name=type(network).__name__,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        largest=max((sum(p.numel() for p in unit.parameters()) for unit in _units(network)), default=0),
+        flops=flops.get_total_flops() / batch,
+        saved=saved / batch,
+        passing=watched.largest * element / batch,
+        width=watched.width,
+    )
+
+
+def _units(network: nn.Module) -> Iterator[nn.Module]:
+    """What FSDP would gather at once: the entries of lists of layers, and what lies beside them."""
+    for child in network.children():
+        lists = isinstance(child, nn.ModuleList | nn.Sequential)
+        inside = any(isinstance(part, nn.ModuleList) for part in child.modules())
+        if lists or inside:
+            yield from child.children() if lists else _units(child)
+        else:
+            yield child
+
+
+@dataclass
+class _Watched:
+    """Seen in a pass: elements of the largest input and output of one layer, width of what the last linear layer took."""
+
+    largest: int = 0
+    width: int = 0
+
+    def see(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        """A forward hook."""
+        tensors = [value for value in (*inputs, output) if isinstance(value, Tensor)]
+        self.largest = max(self.largest, sum(tensor.numel() for tensor in tensors))
+        if isinstance(module, nn.Linear):
+            self.width = module.in_features
+
+
+def _watch_pass(network: nn.Module, example: Inputs) -> _Watched:
+    watched = _Watched()
+    leaves = [module for module in network.modules() if not any(module.children())]
+    handles = [leaf.register_forward_hook(watched.see) for leaf in leaves]
+    try:
+        with torch.no_grad():
+            network.eval()(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return watched
+
+
+def _saved_bytes(network: nn.Module, example: Inputs, element: int) -> float:
+    """Bytes that autograd keeps: each storage once, parameters and buffers not. Numbers count with `element` bytes."""
+    own = {_storage(tensor) for tensor in (*network.parameters(), *network.buffers())}
+    kept: dict[StorageWeakRef, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.setdefault(_storage(tensor), tensor)
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        network(example)
+    return sum(_bytes(tensor, element) for storage, tensor in kept.items() if storage not in own)
+
+
+def _storage(tensor: Tensor) -> StorageWeakRef:
+    return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+
+
+def _bytes(tensor: Tensor, element: int) -> float:
+    """A view counts with all of its storage, which is what stays in memory."""
+    size = tensor.untyped_storage().nbytes()
+    return size * element / FP32 if tensor.is_floating_point() else size
