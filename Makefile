@@ -15,11 +15,12 @@ setup: ## install the Python packages and build Kubernetes, side by side
 demo: setup ## the main job on real data, on a real Kubernetes on this machine
 	@$(BIN)/distill demo
 
-test: setup lint ## lint, then every test
-	@$(BIN)/python -m pytest $(TESTS)
+test: setup lint ## lint, then every test: those that need no cluster two at a time, then the others
+	@$(BIN)/python -m pytest -n 2 -m "not cluster and not kserve" $(TESTS)
+	@$(BIN)/python -m pytest -m "cluster or kserve" $(TESTS)
 
 test-fast: setup ## the tests that need no cluster
-	@$(BIN)/python -m pytest -m "not cluster and not kserve" $(TESTS)
+	@$(BIN)/python -m pytest -n 2 -m "not cluster and not kserve" $(TESTS)
 
 lint: setup ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check .

@@ -114,6 +114,14 @@ class ModelResult(StatusModel):
         description="Median time of a prediction for one sample, on the training pod."
     )
     latency_p99_seconds: float = Field(description="99th percentile of the same.")
+    flops: int | None = Field(
+        default=None,
+        description="Floating-point operations of a prediction for one sample, counted as they run.",
+    )
+    calibration_error: float | None = Field(
+        default=None,
+        description="Expected calibration error: by how much confidence and accuracy differ, on average (15 bins).",
+    )
 
 
 class Drop(StatusModel):

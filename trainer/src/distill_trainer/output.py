@@ -1,7 +1,7 @@
 """The version folder: the student, its result and its report, named by the digest of what is served.
 
-`<output>/versions/<digest 12>/{model.safetensors, student.json, …, result.json, report.html}` appears all at once. The
-digest covers what is served: everything but result, report and exports. The same content always gets the same name.
+`<output>/versions/<digest 12>/{model.safetensors, student.json, …, result.json, report.html, README.md}` appears all at once. The
+digest covers what is served: everything but result, report, card and exports. The same content always gets the same name.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from distill_api.delivery import Format
 from distill_api.naming import short
 from distill_api.status import Export
 from distill_trainer import student as served
+from distill_trainer.card import CARD
 from distill_trainer.checkpoint import Identity
 from distill_trainer.errors import ContractBroken
 from distill_trainer.export import EXPORT_FILES
@@ -30,7 +31,7 @@ from distill_trainer.weights import FILE, file_digest
 
 RESULT = "result.json"
 REPORT = "report.html"
-_NOT_SERVED = {RESULT, REPORT, *EXPORT_FILES}
+_NOT_SERVED = {RESULT, REPORT, CARD, *EXPORT_FILES}
 log = logging.getLogger(__name__)
 
 
@@ -50,6 +51,7 @@ class VersionFiles:
     outcome: Outcome
     detail: dict[str, Any]
     report: str
+    card: str
 
 
 def write_version(
@@ -71,6 +73,7 @@ def write_version(
                 file.rename(folder / file.name)
             _write_json(folder / RESULT, {**files.outcome.wire(), "detail": files.detail})
             (folder / REPORT).write_text(files.report, encoding="utf-8")
+            (folder / CARD).write_text(files.card, encoding="utf-8")
     return files.outcome
 
 

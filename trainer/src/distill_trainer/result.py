@@ -14,8 +14,12 @@ from distill_api.contract import Outcome, TrainerConfig
 from distill_api.naming import short
 from distill_api.status import Artifact, Drop, Export, Lineage, ModelResult, Result
 from distill_trainer import export, latency, metrics, report, student
+from distill_trainer.batch import Inputs
+from distill_trainer.calibration import expected_calibration_error
+from distill_trainer.card import model_card
 from distill_trainer.check import Contract
 from distill_trainer.checkpoint import Identity
+from distill_trainer.cost import forward_flops
 from distill_trainer.data import DataSet
 from distill_trainer.evaluate import Judged, Predictions, predict
 from distill_trainer.loop import Trained
@@ -98,12 +102,20 @@ def measure(run: Finished, stop: StopSignal) -> Measured:
     return Measured(
         judged,
         comparison,
-        _model_result(run.teacher, comparison.teacher, latency.measure(run.teacher, example)),
-        _model_result(run.student, comparison.student, latency.measure(run.student, example)),
+        _model_result(run.teacher, example, comparison.teacher, teacher, judged.labels),
+        _model_result(run.student, example, comparison.student, pupil, judged.labels),
     )
 
 
-def _model_result(model: nn.Module, value: metrics.Interval, taken: latency.Latency) -> ModelResult:
+def _model_result(
+    model: nn.Module,
+    example: Inputs,
+    value: metrics.Interval,
+    predicted: Predictions,
+    labels: metrics.Classes,
+) -> ModelResult:
+    taken = latency.measure(model, example)
+    error = expected_calibration_error(predicted.confidence, predicted.classes == labels)
     size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     return ModelResult(
         metric=value.value,
@@ -113,6 +125,8 @@ def _model_result(model: nn.Module, value: metrics.Interval, taken: latency.Late
         bytes=size,
         latency_p50_seconds=float(f"{taken.p50:.4g}"),
         latency_p99_seconds=float(f"{taken.p99:.4g}"),
+        flops=forward_flops(model, example),
+        calibration_error=float(f"{error:.4g}"),
     )
 
 
@@ -171,7 +185,9 @@ def _files(run: Finished, measured: Measured, written: Written) -> VersionFiles:
         teacher=measured.teacher,
         student=measured.student,
     )
-    return VersionFiles(outcome, _detail(run, measured), report.render(page))
+    names = (run.contract.student.name, run.contract.teacher.name)
+    card = model_card(run.config, names, run.data.name, result, lineage)
+    return VersionFiles(outcome, _detail(run, measured), report.render(page), card)
 
 
 def _result(run: Finished, measured: Measured, written: Written) -> Result:
