@@ -94,6 +94,7 @@ def test_what_cannot_be_planned(distill, arguments, said):
     ("options", "said"),
     [
         (["--student-shape", "2x128"], "--student-shape is for a plan on paper"),
+        (["--sequence", "128"], "--sequence is the length of texts"),
         (["--checkpointing"], "--checkpointing is for a plan on paper"),
         (["--measure", "--flops", "1T"], "--flops and --mfu are what --measure finds out"),
     ],

@@ -1,5 +1,6 @@
 """`distill run`: a job on this machine, from the first epoch to the verdict; stopped, gone on with, killed."""
 
+import io
 import json
 import os
 import signal
@@ -7,11 +8,13 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
 from distill_api.contract import ExitCode
 from distill_api.status import Losses, Progress
 from distill_cli.training.ending import Ended, without_a_word
-from distill_cli.training.words import duration, figures, where
+from distill_cli.training.show import display
+from distill_cli.training.words import duration, figures, share, where
 
 
 def test_a_run_ends_with_figures_places_and_the_verdict(distill, write, job_text, claim, tmp_path):
@@ -127,6 +130,43 @@ def test_a_trainer_that_says_nothing(tmp_path, code, asked, said):
     sentence = without_a_word(Ended(code, None, asked, tmp_path / "run.log"))
     assert said in sentence
     assert "run the same command again" in sentence
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"),
+    [
+        (Progress(), (0, None)),
+        (Progress(stage="Caching", percent=30), (30, 100)),
+        (Progress(stage="Training"), (0, None)),
+        (Progress(stage="Training", step=3, total_steps=12), (3, 12)),
+        (Progress(stage="Evaluating", step=12, total_steps=12), (1, 1)),
+    ],
+)
+def test_the_bar_is_as_far_as_the_stage(progress, expected):
+    assert share(progress) == expected
+
+
+def test_on_a_terminal_there_is_a_bar_with_warnings_above():
+    shown = io.StringIO()
+    progress = Progress(stage="Training", step=3, total_steps=12, epoch=2, epochs=5, student_metric=0.5)
+    with display(Console(file=shown, force_terminal=True, width=100), as_json=False) as terminal:
+        terminal.show({"event": "progress", **progress.wire()})
+        terminal.show(
+            {"event": "log", "level": "INFO", "logger": "distill_trainer.loop", "message": "epoch 1/5"}
+        )
+        terminal.show({"event": "log", "level": "INFO", "logger": "distill_trainer.run", "message": "a note"})
+        terminal.show({"event": "log", "level": "WARNING", "logger": "x", "message": "odd"})
+    text = shown.getvalue()
+    for words in (
+        "going on from the checkpoint at step 3 of 12",
+        "25 %",
+        "epoch 2/5",
+        "student 0.500",
+        "a note",
+        "Warning: odd",
+    ):
+        assert words in text
+    assert "epoch 1/5" not in text
 
 
 def test_progress_says_only_what_is_known():

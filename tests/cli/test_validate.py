@@ -2,6 +2,7 @@
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -199,3 +200,10 @@ def test_a_claim_without_a_folder_says_how_to_give_it_one(distill, job):
 def test_a_claim_that_is_written_wrongly(distill, job, option):
     answer = distill("validate", job, "--claim", option)
     assert (answer.code, f"--claim {option}: " in answer.error) == (ExitCode.CONFIG_INVALID, True)
+
+
+def test_the_examples_are_right(distill):
+    files = sorted((Path(__file__).parents[2] / "examples").rglob("*.yaml"))
+    answer = distill("validate", "--offline", *files)
+    assert answer.code == 0, answer.out
+    assert answer.out.count("✓") >= 2

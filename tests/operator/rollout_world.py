@@ -211,7 +211,7 @@ class World:
         self.requests: list[tuple[str, str, str]] = []
         """Verb, resource and code of every request."""
         self.woken: list[str] = []
-        """Jobs that were to look at their rollout, in order."""
+        """Jobs that the last pass woke, to tell how their rollout stands."""
         self.host = f"{SERVICE}-{namespace}.example.com"
         self.splits: list[dict[str, int]] = []
         self.events: list[tuple[float, str]] = []
@@ -266,6 +266,7 @@ class World:
 
     async def drive(self, kinds=KINDS):
         """One look, at these kinds, and one pass."""
+        self.woken.clear()
         await self.see(kinds)
         await self.reconcile()
         route = self.route()

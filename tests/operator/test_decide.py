@@ -545,8 +545,9 @@ def test_a_job_whose_time_is_over_outlives_its_rollout(told, live, installed, ac
         )
     )
     assert verdict.actions == actions
-    # Nothing but an event ends a rollout; once it has ended, the job is looked at again at once.
-    assert verdict.requeue == (0.0 if live == "Promoted" != told else None)
+    # An event tells that a rollout has ended, and then the job is looked at again at once; until then, each minute.
+    unsettled = installed and live in {None, "Holding", "Promoting"}
+    assert verdict.requeue == (60.0 if unsettled else 0.0 if live == "Promoted" != told else None)
 
 
 def test_nothing_is_done_for_a_job_that_is_being_deleted():
@@ -580,6 +581,15 @@ def test_the_result_is_in_the_status():
         "drop 0.009, 95 % interval 0.003 to 0.016, allowed 0.02"
         in {c.type: c.message for c in after.conditions}["GatePassed"]
     )
+
+
+@pytest.mark.parametrize("message", ["10 and 12", "10 and 12.", "10 and 12. No GPU was requested."])
+def test_that_no_gpu_was_asked_for_is_said_once(message):
+    broken = ended(65, {"reason": "ClassCountMismatch", "message": message})
+    verdict = decide(case(check=child(broken, failed_reason="PodFailurePolicy")))
+    assert {said.message for said in verdict.said if said.reason == "ClassCountMismatch"} == {
+        "10 and 12. No GPU was requested"
+    }
 
 
 def test_every_reason_is_in_a_row():

@@ -156,7 +156,9 @@ def test_what_does_not_fit_is_said_before_a_gpu_is_asked_for_and_never_retried(w
     assert (conditions["ContractValid"]["status"], conditions["ContractValid"]["reason"]) == ("False", reason)
     assert (conditions["Failed"]["status"], conditions["Failed"]["reason"]) == ("True", reason)
     assert names in conditions["ContractValid"]["message"]
-    assert conditions["ContractValid"]["message"].endswith("No GPU was requested")
+    message = conditions["ContractValid"]["message"]
+    assert message.endswith("No GPU was requested")
+    assert message.count("No GPU was requested") == 1
     assert roles(world.jobs, name) == ["check"]
     assert len(children(world.jobs, name)["pods"]) == 1
 

@@ -402,6 +402,16 @@ CASES = {
         service(STABLE, jobs=[job(2, ended=True)]),
         WriteRoute(replace(STABLE, stable=None, changed=NOW)),
     ),
+    "… while the canary answers: it has all": (
+        "StableGone",
+        service(HOLDING, jobs=[job(2)], versions=[version(2)]),
+        WriteRoute(State(canary="v2", phase=Phase.PROMOTING, changed=NOW)),
+    ),
+    "… while the canary does not answer either": (
+        "StableGone",
+        service(HOLDING, jobs=[job(2)], versions=[version(2, pods=0)]),
+        WriteRoute(State(canary="v2", since=NOW, changed=NOW)),
+    ),
     "the job asks for more replicas": (
         "VersionResized",
         service(STABLE, jobs=[job(1, replicas=3)], versions=[version(1)]),

@@ -28,6 +28,8 @@ async def test_a_student_is_served_and_the_next_one_takes_over_without_a_lost_re
         service.train("digits", first, replicas=2)
         status = await service.until_canary("digits", "Promoted")
         assert status.phase is RolloutPhase.PROMOTED
+        # No event comes of a write that changes nothing for the gateway.
+        assert service.woken == ["digits"]
         assert status.url == f"http://{service.host}"
         with world.Load(kserve_cluster.gateway_url, service.host) as load:
             await service.until(lambda: len(load.answers) > 30)

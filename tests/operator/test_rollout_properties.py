@@ -217,9 +217,9 @@ class World(RuleBasedStateMachine):
     # What must hold at each write.
 
     def check_step(self, seen, state):
-        """A step is held in full, from when the gateway took it."""
+        """A step is held in full, from when the gateway took it, as long as there is something to compare with."""
         before = seen.state
-        same = before and before.canary == state.canary and before.phase is Phase.HOLDING
+        same = before and before.canary == state.canary and before.phase is Phase.HOLDING and state.stable
         further = same and (state.phase is Phase.PROMOTING or state.step > before.step)
         if further:
             held = (self.now - self.confirmed_at).total_seconds()

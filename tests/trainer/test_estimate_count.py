@@ -66,3 +66,23 @@ def test_a_tensor_that_is_shared_counts_once():
     assert counted.largest == 40
     assert counted.flops == 2 * 5 * (3 * 16 + 40)
     assert counted.width == 4
+
+
+def test_a_transformer_of_text():
+    """Each layer multiplies 12·h² numbers a token and twice s·h for attention; then pooler h² and head h·3, once."""
+    from transformers import AutoModelForSequenceClassification, BertConfig
+
+    from distill_trainer.models.text_network import TextNetwork
+
+    width, layers, tokens = 16, 3, 32
+    config = BertConfig(
+        hidden_size=width, num_hidden_layers=layers, num_attention_heads=2, intermediate_size=4 * width, vocab_size=100,
+        num_labels=3,
+    )  # fmt: skip
+    network = on_meta(lambda: TextNetwork(AutoModelForSequenceClassification.from_config(config)))
+    inputs = {"input_ids": torch.ones(2, tokens, dtype=torch.int64, device="meta")}
+    counted = count_network(network, inputs, 2, element=4)
+    each = 2 * (tokens * 12 * width**2 + 2 * tokens**2 * width)
+    assert counted.flops == layers * each + 2 * (width**2 + 3 * width)
+    assert counted.largest == 512 * width + 100 * width + 2 * width + 2 * width  # the embeddings
+    assert counted.width == width

@@ -71,6 +71,17 @@ class Tagger(nn.Module):
         return self.head(self.embed(inputs["input_ids"]).tanh())
 
 
+class Padded(Tagger):
+    """Its head is wider than there are classes, and is cut."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(8, CLASSES + 3)
+
+    def forward(self, inputs):
+        return super().forward(inputs)[..., :CLASSES]
+
+
 def picture_teacher():
     torch.manual_seed(1)
     return nn.Sequential(
@@ -147,11 +158,12 @@ def test_cached_says_what_online_says(tmp_path, pictures):
             torch.testing.assert_close(one.of(name), other.of(name), rtol=1e-6, atol=1e-6)
 
 
-def test_tokens_are_stored_without_padding_and_put_where_they_belong(tmp_path):
-    split, teacher = split_of(Tokens()), token_teacher()
+@pytest.mark.parametrize("kind", [Tagger, Padded])
+def test_tokens_are_stored_without_padding_and_put_where_they_belong(tmp_path, kind):
+    split, teacher = split_of(Tokens()), kind()
     head = head_name(teacher, split.batch(torch.arange(3)).inputs)
     assert head == "head"
-    for name, encoding in (("dense", Dense()), ("hidden", HiddenState(head_of(teacher, head)))):
+    for name, encoding in (("dense", Dense()), ("hidden", HiddenState(head_of(teacher, head, CLASSES)))):
         store = OutputStore(tmp_path / name, split.ids)
         fill(filling(split, teacher, encoding, head=head), store, NO_STOP)
         batch = split.batch(torch.tensor([5, 0, 17, 100]))
@@ -252,12 +264,16 @@ def test_the_last_layer_is_found_where_the_logits_are_its_own():
         def forward(self, inputs):
             return super().forward(inputs) * 2
 
-    tokens = {"input_ids": torch.ones(2, 3, dtype=torch.int64)}
-    assert head_name(Tagger(), tokens) == "head"
-    assert head_name(Scaled(), tokens) is None
-    with torch.device("meta"):
-        teacher = picture_teacher()
-    assert head_name(teacher, torch.zeros(2, 1, 4, 4, device="meta")) == "5"
+    class Shifted(Tagger):
+        def forward(self, inputs):
+            return super().forward(inputs)[..., 2:]
+
+    for device in ("cpu", "meta"):
+        with torch.device(device):
+            tokens = {"input_ids": torch.ones(2, 3, dtype=torch.int64)}
+            found = [head_name(kind(), tokens) for kind in (Tagger, Padded, Scaled, Shifted)]
+            assert found == ["head", "head", None, None]
+            assert head_name(picture_teacher(), torch.zeros(2, 1, 4, 4)) == "5"
 
 
 SLOW = """

@@ -9,8 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from distill_cli.demo.run import repository_root, tell
+from distill_api.contract import ExitCode
 from distill_cli.demo.story import Story
+from distill_cli.errors import CommandError
 from distill_cli.help import Commands, add_command
 from distill_cli.steps import StepList
 from distill_local.cluster import up
@@ -110,6 +111,9 @@ def _up(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _demo(arguments: argparse.Namespace, console: Console) -> int:
+    from distill_cli.demo.kubernetes_client import DemoError  # noqa: PLC0415 - its client takes a second to import
+    from distill_cli.demo.run import repository_root, tell  # noqa: PLC0415
+
     console.record = arguments.save_svg is not None
     story = Story(console)
     try:
@@ -117,6 +121,8 @@ def _demo(arguments: argparse.Namespace, console: Console) -> int:
         with StepList(console) as steps:
             cluster = up(arguments.name, kserve=True, report=steps.show)
         tell(story, cluster, repository_root())
+    except DemoError as error:
+        raise CommandError(str(error), ExitCode.FAILED) from error
     finally:
         if console.record:
             console.save_svg(str(arguments.save_svg), title="make demo")

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from distill_cli import cluster, report, validate
-from distill_cli.demo.kubernetes_client import DemoError
 from distill_cli.errors import CommandError
 from distill_cli.estimating import command as estimate
 from distill_cli.help import Command
@@ -56,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command(arguments, Console(width=None if sys.stdout.isatty() else _NARROW))
     except CommandError as error:
         return _failed(error.message, error.code)
-    except (LocalClusterError, DemoError) as error:
+    except LocalClusterError as error:
         return _failed(str(error), 1)
     except Exception as error:  # noqa: BLE001 - whatever it is, a user reads a sentence
         return _unexpected(error)

@@ -49,7 +49,8 @@ class DistillationJobSpec(ApiModel):
     )
 
     task: Task = Field(
-        description="What the models predict: ImageClassification and TextClassification give one class per picture or text."
+        description="What the models predict: ImageClassification and TextClassification give one class per picture or text, "
+        "TokenClassification one per word."
     )
     teacher: Teacher = Field(
         description="The trained model whose outputs the student learns. Its parameters are never changed."

@@ -137,11 +137,19 @@ class Columns(ApiModel):
     label: Annotated[str, Field(min_length=1, max_length=128)] = Field(
         default="label", description="Name of the column with the class."
     )
+    tokens: Annotated[str, Field(min_length=1, max_length=128)] = Field(
+        default="tokens",
+        description="Task TokenClassification: name of the column with the words, a list each row.",
+    )
+    tags: Annotated[str, Field(min_length=1, max_length=128)] = Field(
+        default="ner_tags",
+        description="Task TokenClassification: name of the column with the class of each word, a list as long.",
+    )
 
     @property
     def names(self) -> tuple[str, ...]:
         """All of them."""
-        return (self.image, self.text, self.label)
+        return (self.image, self.text, self.label, self.tokens, self.tags)
 
 
 class Splits(ApiModel):

@@ -16,6 +16,7 @@ class Task(StrEnum):
 
     IMAGE_CLASSIFICATION = "ImageClassification"
     TEXT_CLASSIFICATION = "TextClassification"
+    TOKEN_CLASSIFICATION = "TokenClassification"  # noqa: S105 -- a task, no secret
 
 
 class Metric(StrEnum):

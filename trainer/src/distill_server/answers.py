@@ -42,6 +42,39 @@ def class_answer(probabilities: Tensor, classes: Sequence[str]) -> Answer:
     return Answer(rows, columns, confidences)
 
 
+def word_answer(probabilities: Sequence[Tensor], classes: Sequence[str]) -> Answer:
+    """A class for each word; `probabilities` has float32 [words, classes] for each sentence.
+
+    The v2 outputs are as wide as the longest sentence; beyond a sentence's words they hold "", −1 and 0.
+    """
+    sentences = [predictions(rows, classes) for rows in probabilities]
+    width = max(len(words) for words in sentences)
+    blank = {"label": "", "index": -1, "confidence": 0.0, "probabilities": [0.0] * len(classes)}
+    cells = [word for words in sentences for word in [*words, *[blank] * (width - len(words))]]
+    size = (len(sentences), width)
+    columns = [
+        Column("label", "BYTES", size, [cell["label"] for cell in cells]),
+        Column("index", "INT64", size, [cell["index"] for cell in cells]),
+        Column("confidence", "FP32", size, [cell["confidence"] for cell in cells]),
+        Column(
+            "probabilities",
+            "FP32",
+            (*size, len(classes)),
+            [value for cell in cells for value in cell["probabilities"]],
+        ),
+    ]
+    rows = [
+        {
+            "labels": [word["label"] for word in words],
+            "indices": [word["index"] for word in words],
+            "confidences": [word["confidence"] for word in words],
+            "probabilities": [word["probabilities"] for word in words],
+        }
+        for words in sentences
+    ]
+    return Answer(rows, columns, [word["confidence"] for words in sentences for word in words])
+
+
 def output_types(classes: int, *, rows: int = 1) -> list[dict[str, Any]]:
     """The outputs as the v2 metadata has them; `rows` is how many dimensions the batch's rows have."""
     free = [-1] * rows

@@ -78,7 +78,7 @@ def _add_paper(group: argparse._ArgumentGroup) -> None:
         "--sequence",
         type=quantities.whole,
         metavar="4096",
-        help="positions of a sample; 1 for classification",
+        help="tokens of a sample; 1 for pictures (a job: where its texts are cut)",
     )
     group.add_argument("--vocabulary", type=quantities.whole, metavar="128256", help="tokens, or classes")
 

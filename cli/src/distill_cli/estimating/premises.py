@@ -9,7 +9,7 @@ from pathlib import Path
 
 from distill_api.contract import TrainerConfig
 from distill_api.teacher_outputs import DEFAULT_TOP_K
-from distill_api.training import Optimizer, Training
+from distill_api.training import Optimizer, Task, Training
 from distill_cli.errors import CommandError
 from distill_cli.estimating.quantities import short
 from distill_cli.figures import size
@@ -82,7 +82,7 @@ def _on_paper(options: argparse.Namespace, job: Job | None, element: int) -> Pre
 def _counted(options: argparse.Namespace, job: Job, element: int) -> Premises:
     given = [
         name
-        for name in ("student_shape", "teacher_shape", "vocabulary", "sequence", "checkpointing")
+        for name in ("student_shape", "teacher_shape", "vocabulary", "checkpointing")
         if getattr(options, name)
     ]
     if given:
@@ -90,10 +90,12 @@ def _counted(options: argparse.Namespace, job: Job, element: int) -> Premises:
             f"--{given[0].replace('_', '-')} is for a plan on paper: the job's own networks are counted; add "
             "--teacher-parameters and --student-parameters, or leave it out"
         )
+    if options.sequence and job.spec.task is Task.IMAGE_CLASSIFICATION:
+        raise CommandError("--sequence is the length of texts, and the job is about pictures: leave it out")
     from distill_trainer.estimate.count import count_job  # noqa: PLC0415 - torch takes seconds
 
     config = _config(options, job)
-    counted = count_job(config, element)
+    counted = count_job(config, element, options.sequence)
     samples = options.samples or counted.samples
     work = _work(options, job, element, samples, counted.positions, counted.classes)
     if not options.measure:
@@ -102,7 +104,7 @@ def _counted(options: argparse.Namespace, job: Job, element: int) -> Premises:
         raise CommandError("--flops and --mfu are what --measure finds out: give them, or --measure")
     from distill_trainer.estimate.measure import measure  # noqa: PLC0415
 
-    found = measure(config, counted, work.micro(_ranks(options, job)))
+    found = measure(config, counted, work.micro(_ranks(options, job)), options.sequence)
     machine = Machine(_ranks(options, job), options.memory or MEMORY, found.peak, found.utilisation)
     said = (
         f"{machine.ranks} × {size(machine.memory)}; measured here on {found.device}: {short(found.peak, 'G')}FLOP/s in a matrix "

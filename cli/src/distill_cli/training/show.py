@@ -17,7 +17,7 @@ from distill_api.gate import Judgement
 from distill_api.status import Progress
 from distill_cli.figures import comparison, folder_of, show_judgement, show_places
 from distill_cli.training.process import Event
-from distill_cli.training.words import figures, progress_of, where
+from distill_cli.training.words import figures, progress_of, share, where
 
 QUIET_SECONDS = 30
 """A log gets a line this often where an epoch takes longer."""
@@ -124,8 +124,7 @@ class TerminalDisplay(PlainDisplay):
             self._training = True
             if progress.step:
                 self.note(f"going on from the checkpoint at step {progress.step} of {progress.total_steps}")
-        total = progress.total_steps or None
-        done = progress.step if progress.stage in {"Loading", "Training"} else total
+        done, total = share(progress)
         said = where(progress)
         self._bar.update(self._row, description=progress.stage, total=total, completed=done, said=said)
         self._live.update(Group(self._bar, Text(f"{'':<11}{figures(progress)}", style="dim")))

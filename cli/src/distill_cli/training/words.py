@@ -11,6 +11,15 @@ def progress_of(event: Event) -> Progress:
     return Progress.model_validate({name: value for name, value in event.items() if name != "event"})
 
 
+def share(progress: Progress) -> tuple[int, int | None]:
+    """How far the bar is, and of how much; None where nobody knows yet."""
+    if progress.stage == "Training" and progress.total_steps:
+        return progress.step, progress.total_steps
+    if progress.stage == "Caching":
+        return progress.percent, 100
+    return (1, 1) if progress.total_steps else (0, None)
+
+
 def where(progress: Progress) -> str:
     """`epoch 2/5  12s left  1,234 samples/s`: how far it is; only what is known."""
     parts = [f"epoch {progress.epoch}/{progress.epochs}"] if progress.epoch else []

@@ -48,7 +48,8 @@ def check_failed(case: Case) -> Verdict | None:
     if pod is None:
         return _broken(Reason.CHECK_FAILED, check.failed_message or "the check's pods could not be made")
     if pod.outcome is not None:
-        return _broken(pod.outcome.reason, f"{pod.outcome.message.rstrip('.')}. {NO_GPU}")
+        sentence = pod.outcome.message.rstrip(".").removesuffix(NO_GPU).rstrip(". ")
+        return _broken(pod.outcome.reason, f"{sentence}. {NO_GPU}")
     if pod.end_reason == "OOMKilled":
         return _broken(Reason.CHECK_FAILED, f"the check ran out of memory. {NO_GPU}")
     said = pod.end_message.strip().splitlines()[-1:] or ["it left no message"]

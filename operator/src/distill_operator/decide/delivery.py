@@ -19,8 +19,11 @@ def delivery(case: Case) -> Verdict:
     if not case.observed.serving_installed:
         return Verdict(said=(_unavailable(),), requeue=RETRY_SECONDS)
     status = case.observed.serving
-    cleanup = () if status is not None and status.phase in SETTLED else (Deliver(name),)
-    return Verdict(said=(_delivered(name, status),), cleanup=cleanup, serving=status)
+    if status is not None and status.phase in SETTLED:
+        return Verdict(said=(_delivered(name, status),), serving=status)
+    # A gateway that takes no route sends no event: from time to time the job looks by itself.
+    said = (_delivered(name, status),)
+    return Verdict(said=said, cleanup=(Deliver(name),), serving=status, requeue=RETRY_SECONDS)
 
 
 def is_settled(case: Case, status: ServingStatus | None) -> bool:

@@ -25,16 +25,12 @@ from distill_operator.errors import (
 )
 from distill_operator.kinds import (
     DISTILLATION_JOB,
-    EVENT,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
     POD,
     Key,
-    Object,
-    Owner,
     job_key,
 )
-from distill_operator.manifests.events import event
 from distill_operator.metrics import Metrics
 from distill_operator.rollout import manifests, transitions
 from distill_operator.rollout.decide import decide
@@ -51,6 +47,7 @@ from distill_operator.rollout.manifests import Ingress
 from distill_operator.rollout.model import Candidate, ObservedService, State, Version
 from distill_operator.rollout.observe import is_version, observe
 from distill_operator.rollout.rules import roll_back
+from distill_operator.rollout.tell import tell
 from distill_operator.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -74,8 +71,8 @@ async def reconcile_service(
 ) -> float | None:
     """Bring the service a step further; the seconds until it wants to be looked at again without an event.
 
-    `wake` is called with the keys of the service's jobs after each change: what is written here is in the caches at
-    once, so that the watch's event of it tells nothing new and wakes nobody.
+    `wake` is called with the keys of the service's jobs when there is something for them to tell: what is written here
+    is in the caches at once, so that the watch's event of it tells nothing new and wakes nobody.
     Raises ClusterError where the API server cannot be reached or refuses for a reason that may pass.
     """
     work = _Pass(key, caches, cluster, settings, now, metrics, wake)
@@ -87,6 +84,11 @@ async def reconcile_service(
         # Something has changed since it was cached; the event about it is on its way.
         logger.info("%s: %s", key, error)
         return AGAIN_SECONDS
+
+
+def gateway_knows(service: ObservedService) -> bool:
+    """Whether no event is to come any more from a gateway that takes a changed route."""
+    return service.route is None or service.route.confirmed or not service.route.ours
 
 
 @dataclass(frozen=True)
@@ -103,19 +105,24 @@ class _Pass:
         """Decide and act until there is nothing to do, at most `CHANGES_PER_PASS` times."""
         if not {INFERENCE_SERVICE, HTTP_ROUTE} <= self.caches.served:
             return None
-        for _ in range(CHANGES_PER_PASS):
+        changes = 0
+        while changes < CHANGES_PER_PASS:
             service = self.observe()
             self.measure(service)
             decision = decide(service, self.now)
             if decision.action is None:
+                if changes and gateway_knows(service):
+                    self.wake_jobs()
                 return decision.wait
+            changes += 1
             if decision.reason in BY_ABSENCE and not await self.all_seen():
                 continue
             logger.info("%s: %s %s", self.key, decision.reason, decision.message)
             shown = await self.try_to(service, decision)
             await self.tell(decision)
             if not shown:
-                return AGAIN_SECONDS
+                break
+        self.wake_jobs()
         return AGAIN_SECONDS
 
     async def try_to(self, service: ObservedService, decision: Decision) -> bool:
@@ -126,9 +133,8 @@ class _Pass:
             raise
         except (InvalidError, ForbiddenError) as error:
             await self.remember(service, f"refused, and tried again: {error.message}")
-            raise
-        finally:
             self.wake_jobs()
+            raise
 
     async def remember(self, service: ObservedService, refusal: str) -> None:
         """Keep a refusal with the state, and tell the newest job once."""
@@ -261,24 +267,7 @@ class _Pass:
         if decision.rolled_back and self.metrics is not None:
             self.metrics.canary_rollbacks.inc()
         for notice in decision.notices:
-            try:
-                await self.cluster.create(EVENT, self.key.namespace, self.event(notice))
-            except AlreadyExistsError:
-                logger.debug("%s: %s is told already", self.key, notice.reason)
-            except ClusterError as error:
-                logger.warning("%s: no Event %s: %s", self.key, notice.reason, error)
-
-    def event(self, notice: Notice) -> Object:
-        """The Event of a notice, about the job."""
-        owner = Owner(self.key.namespace, notice.job, notice.uid)
-        return event(
-            owner,
-            "Warning" if notice.warning else "Normal",
-            notice.reason,
-            notice.message,
-            self.now,
-            once=notice.once,
-        )
+            await tell(self.cluster, self.key.namespace, notice, self.now)
 
     def measure(self, service: ObservedService) -> None:
         """The gauges of the service, from the route as it is."""

@@ -115,13 +115,13 @@ def newest_first(service: ObservedService, state: State, now: datetime) -> Decis
 
 
 def stable_gone(service: ObservedService, state: State, now: datetime) -> Decision | None:
-    """The stable InferenceService was deleted by hand: made again while a job knows how, else given up."""
+    """The stable InferenceService was deleted by hand: made again while a job knows how, else the canary has all."""
     if not state.stable or service.version(state.stable) is not None:
         return None
     candidates = service.candidates_of(state.stable)
     if candidates:
         return Decision("StableRestored", CreateVersion(candidates[-1]))
-    return Decision("StableGone", _write(service, replace(state, stable=None), now))
+    return Decision("StableGone", _write(service, transitions.lose_stable(service, state, now), now))
 
 
 def canary_not_ready(service: ObservedService, state: State, now: datetime) -> Decision | None:

@@ -85,6 +85,16 @@ def lose_ready(state: State, now: datetime) -> State:
     return replace(state, phase=RolloutPhase.DEPLOYING, since=now, losses=state.losses + 1)
 
 
+def lose_stable(service: ObservedService, state: State, now: datetime) -> State:
+    """Nothing is left to compare with: a canary that answers gets everything, one that does not is waited for."""
+    alone = replace(state, stable=None)
+    if state.canary is None or state.phase is RolloutPhase.DEPLOYING:
+        return alone
+    canary = service.version(state.canary)
+    ready = canary is not None and canary.ready
+    return take_share(alone) if ready else replace(alone, phase=RolloutPhase.DEPLOYING, since=now)
+
+
 def take_share(state: State) -> State:
     """The canary is Ready: it gets its step's share, or everything where nothing is served yet."""
     phase = RolloutPhase.HOLDING if state.stable else RolloutPhase.PROMOTING

@@ -11,6 +11,7 @@ from distill_api.training import Task
 from distill_server.endpoints.endpoint import Endpoint
 from distill_server.endpoints.pictures import Pictures
 from distill_server.endpoints.texts import Texts
+from distill_server.endpoints.words import Words
 from distill_trainer.errors import ConfigInvalid
 from distill_trainer.student import Student
 
@@ -19,6 +20,7 @@ __all__ = ["Endpoint", "endpoint_of"]
 _ENDPOINTS: dict[Task, Callable[[Student], Endpoint]] = {
     Task.IMAGE_CLASSIFICATION: Pictures.of,
     Task.TEXT_CLASSIFICATION: Texts.of,
+    Task.TOKEN_CLASSIFICATION: Words.of,
 }
 
 

@@ -17,6 +17,18 @@ from torch import Tensor
 from distill_trainer.batch import Batch, Samples
 
 
+@dataclass(frozen=True)
+class Passage:
+    """Words of a sample, and which of them (by place) its rows are: the first row is `words[counted[0]]`."""
+
+    words: tuple[str, ...]
+    counted: tuple[int, ...]
+
+
+Shown = Tensor | str | Passage
+"""One sample as people see it: a picture float32 [C, H, W] in [0, 1], a text, or words."""
+
+
 class Split(Protocol):
     """One part of the data. `labels` is int64 [N]; `ids` names each sample the same way in every run."""
 
@@ -33,8 +45,8 @@ class Split(Protocol):
         """Digest of everything that the source's ids name, in this split or not: parts of one source share it."""
         ...
 
-    def shown(self, index: int) -> Tensor | str:
-        """One sample as people see it: a picture float32 [C, H, W] in [0, 1], or a text."""
+    def shown(self, index: int) -> Shown:
+        """One sample as people see it."""
         ...
 
 
@@ -45,7 +57,7 @@ class Content(Protocol):
         """Pictures as float32 [B, C, H, W] in [0, 1], texts as tokens; with labels where the content decides them."""
         ...
 
-    def shown(self, row: int) -> Tensor | str:
+    def shown(self, row: int) -> Shown:
         """One sample as people see it."""
         ...
 
@@ -101,7 +113,7 @@ class Selection:
             [self.ids[place] for place in places.tolist()], places, samples.inputs, labels, samples.mask
         )
 
-    def shown(self, index: int) -> Tensor | str:
+    def shown(self, index: int) -> Shown:
         """See Split."""
         return self._source.content.shown(int(self.rows[index]))
 

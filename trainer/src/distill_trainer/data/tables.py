@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,17 @@ from distill_trainer.errors import ContractBroken
 
 @dataclass(frozen=True)
 class Table:
-    """One split. `cell(column, row)` reads one cell; `folder` is what relative paths of pictures start at."""
+    """One split. `cell(column, row)` reads one cell; `folder` is what relative paths of pictures start at.
+
+    `class_names` are those that the source declares, by column.
+    """
 
     columns: Sequence[str]
     length: int
     column: Callable[[str], Sequence[Any]]
     cell: Callable[[str, int], Any]
     folder: Path | None = None
-    class_names: tuple[str, ...] | None = None
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,11 @@ class Tables:
     def require(self, columns: dict[str, str]) -> None:
         """Raise ContractBroken (ColumnNotFound) unless every split has these columns, by field of `dataset.columns`."""
         for split, table in self.splits.items():
-            for field, column in columns.items():
+            for setting, column in columns.items():
                 if column not in table.columns:
                     raise ContractBroken(
                         "ColumnNotFound",
-                        f"dataset.columns.{field} is {column!r}, but split {split!r} of {self.name} has the columns "
+                        f"dataset.columns.{setting} is {column!r}, but split {split!r} of {self.name} has the columns "
                         f"{', '.join(table.columns)}{did_you_mean(column, table.columns)}",
                     )
 
@@ -72,10 +75,13 @@ def pictures_of(tables: Tables, dataset: Dataset) -> Opened:
     return Opened(tables.name, labelled.classes, form.shape, splits, (*labelled.says, *said))
 
 
-def labels_of(tables: Tables, dataset: Dataset) -> Labelled:
-    """Classes come from names the source declares, else from the training split's labels. Raises ContractBroken."""
+def labels_of(tables: Tables, dataset: Dataset, *, field: str = "label") -> Labelled:
+    """Classes come from names the source declares, else from the training split's labels; `field` is of dataset.columns.
+
+    Raises ContractBroken.
+    """
     train = dataset.splits.train
-    classes, indices, told = _labels(tables.splits, dataset.columns.label, train)
+    classes, indices, told = _labels(tables.splits, getattr(dataset.columns, field), train, field)
     absent = labels.absent_said(indices[train], classes) if train in indices else ()
     return Labelled(classes, indices, (*told, *absent))
 
@@ -106,13 +112,13 @@ def picture_in(cell: Any, folder: Path | None) -> Any:
 
 
 def _labels(
-    tables: dict[str, Table], column: str, train: str
+    tables: dict[str, Table], column: str, train: str, name: str
 ) -> tuple[tuple[str, ...], dict[str, Tensor], tuple[str, ...]]:
     """Class names, indices (int64 [N]) by split, and sentences."""
     values = {split: list(table.column(column)) for split, table in tables.items()}
     for split, found in values.items():
         _refuse_missing(found, column, split)
-    field = f"dataset.columns.label ({column})"
+    field = f"dataset.columns.{name} ({column})"
     if any(isinstance(value, str) for found in values.values() for value in found[:1]):
         classes = labels.class_order(map(str, values.get(train, next(iter(values.values())))))
         by_split = {
@@ -121,7 +127,9 @@ def _labels(
         }
         return classes, by_split, (labels.order_said(classes, where=f"the values of column {column!r}"),)
     indices = {split: _whole_numbers(found, field) for split, found in values.items()}
-    names = next((table.class_names for table in tables.values() if table.class_names), None)
+    names = next(
+        (table.class_names[column] for table in tables.values() if column in table.class_names), None
+    )
     classes = names or tuple(map(str, range(labels.count_from(indices.values(), field=field))))
     for split, rows in indices.items():
         labels.check_range(rows, len(classes), field=f"{field} of split {split!r}")

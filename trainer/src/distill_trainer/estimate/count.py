@@ -22,6 +22,7 @@ from distill_trainer.estimate.formulas import FP32
 from distill_trainer.estimate.inputs import Network
 from distill_trainer.models import ModelSource, Signature, open_model
 from distill_trainer.tasks import Sources, kit_of
+from distill_trainer.text import shared_encoder
 
 _BATCH = 2
 """Batch norm refuses to train on one sample of one pixel."""
@@ -38,18 +39,37 @@ class Counted:
     classes: int
 
 
-def count_job(config: TrainerConfig, element: int) -> Counted:
-    """Open data and models (their weights are not read) and count. Raises UserError."""
+def count_job(config: TrainerConfig, element: int, tokens: int | None = None) -> Counted:
+    """Open data and models (their weights are not read) and count. Raises UserError.
+
+    Texts count with `tokens` each; with as many as they are cut at when not given.
+    """
     kit = kit_of(config.task)
     sources = Sources(
         open_model(config.teacher, field="teacher"), open_model(config.student, field="student")
     )
     data = kit.describe(config, sources)
     signature = kit.signature(data)
-    example = kit.example(signature, _BATCH, torch.device("meta"))
+    example = example_of(config, sources, signature, _BATCH, torch.device("meta"), tokens)
     teacher, positions = _counted(sources.teacher, signature, example, element)
     student, _ = _counted(sources.student, signature, example, element)
     return Counted(teacher, student, data.sizes["train"], positions, signature.classes)
+
+
+def example_of(
+    config: TrainerConfig,
+    sources: Sources,
+    signature: Signature,
+    batch: int,
+    device: torch.device,
+    tokens: int | None,
+) -> Inputs:
+    """The task's example; a text is as long as asked for, or as texts are cut at."""
+    inputs = kit_of(config.task).example(signature, batch, device)
+    if isinstance(inputs, Tensor):
+        return inputs
+    length = tokens or shared_encoder(config.dataset, sources.teacher, sources.student).max_tokens
+    return {name: tensor[:, :1].repeat(1, length) for name, tensor in inputs.items()}
 
 
 def build_on(source: ModelSource, signature: Signature, device: torch.device) -> nn.Module:

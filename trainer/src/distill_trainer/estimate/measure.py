@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from distill_api.contract import TrainerConfig
 from distill_trainer.batch import moved
-from distill_trainer.estimate.count import Counted, build_on
+from distill_trainer.estimate.count import Counted, build_on, example_of
 from distill_trainer.models import open_model
 from distill_trainer.tasks import Sources, kit_of
 
@@ -31,11 +31,11 @@ class Measured:
     utilisation: float
 
 
-def measure(config: TrainerConfig, counted: Counted, batch: int) -> Measured:
+def measure(config: TrainerConfig, counted: Counted, batch: int, tokens: int | None = None) -> Measured:
     """Time products, then steps of the job's own networks with random parameters and inputs. Raises UserError."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     peak = product_rate(device)
-    step = _step(config, device, batch)
+    step = _step(config, device, batch, tokens)
     flops = batch * (counted.student.training_flops + counted.teacher.flops)
     name = (
         torch.cuda.get_device_name()
@@ -52,7 +52,9 @@ def product_rate(device: torch.device) -> float:
     return 2 * side**3 / _fastest(lambda: left @ right, device)
 
 
-def _step(config: TrainerConfig, device: torch.device, batch: int) -> Callable[[], object]:
+def _step(
+    config: TrainerConfig, device: torch.device, batch: int, tokens: int | None
+) -> Callable[[], object]:
     """One pass of both and the student's backward pass."""
     kit = kit_of(config.task)
     sources = Sources(
@@ -61,7 +63,7 @@ def _step(config: TrainerConfig, device: torch.device, batch: int) -> Callable[[
     signature = kit.signature(kit.describe(config, sources))
     teacher = build_on(sources.teacher, signature, device).eval()
     student = build_on(sources.student, signature, device).train()
-    inputs = moved(kit.example(signature, batch, device), device)
+    inputs = moved(example_of(config, sources, signature, batch, device, tokens), device)
 
     def step() -> None:
         with torch.inference_mode():

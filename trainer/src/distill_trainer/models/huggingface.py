@@ -25,6 +25,7 @@ from distill_trainer.models.text_network import TextNetwork
 _AUTO: dict[Task, str] = {
     Task.IMAGE_CLASSIFICATION: "AutoModelForImageClassification",
     Task.TEXT_CLASSIFICATION: "AutoModelForSequenceClassification",
+    Task.TOKEN_CLASSIFICATION: "AutoModelForTokenClassification",
 }
 _HEAD_SIZES = {"id2label", "label2id", "num_labels"}
 

@@ -1,4 +1,4 @@
-"""Test samples on which the models disagree, as pictures or texts inside the page."""
+"""Test samples on which the models disagree, as pictures or texts inside the page; a word stands in its sentence."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from distill_trainer.data.dataset import Passage
 from distill_trainer.report.page import Page
 from distill_trainer.report.words import cut, escape, percent
 
@@ -23,12 +24,12 @@ def disagreements(page: Page) -> str:
     student, teacher, labels = page.student, page.teacher, page.labels
     differ = np.flatnonzero(student.classes != teacher.classes)
     if not len(differ):
-        return "<p class='note'>Both predict the same class for every test sample.</p>"
+        return f"<p class='note'>Both predict the same class for all {page.rows_are} of the test split.</p>"
     teacher_right = teacher.classes[differ] == labels[differ]
     order = np.lexsort((-student.confidence[differ], ~teacher_right))
     chosen = differ[order][:SHOWN]
     figures = [_figure(page, int(index)) for index in chosen]
-    count = f"{len(differ)} of {len(labels)} test samples" + (
+    count = f"{len(differ)} of {len(labels)} {page.rows_are} of the test split" + (
         f", {len(chosen)} shown" if len(differ) > len(chosen) else ""
     )
     return f"<p class='note'>{count}; the student's surest mistakes first.</p><div class='examples'>{''.join(figures)}</div>"
@@ -58,14 +59,25 @@ def _figure(page: Page, index: int) -> str:
     name = escape(page.data.classes[label])
     shown = page.data.test.shown(sample)
     what = f"test sample {escape(str(page.data.test.ids[sample]))}, label {name}"
-    body = (
-        f'<q title="{what}">{cut(shown, _LONGEST_TEXT)}</q>'
-        if isinstance(shown, str)
-        else f'<img src="{data_uri(shown)}" alt="{what}" loading="lazy">'
-    )
+    if isinstance(shown, Tensor):
+        body = f'<img src="{data_uri(shown)}" alt="{what}" loading="lazy">'
+    elif isinstance(shown, str):
+        body = f'<q title="{what}">{cut(shown, _LONGEST_TEXT)}</q>'
+    else:
+        rank = int((page.samples[:index] == sample).sum())  # the rows of a sample stand in its own order
+        body = f'<q title="{what}">{in_sentence(shown, rank)}</q>'
     return (
         f"<figure>{body}<figcaption><b>{cut(page.data.classes[label], 18)}</b>{lines}</figcaption></figure>"
     )
+
+
+def in_sentence(passage: Passage, rank: int) -> str:
+    """The sentence with the word of its row number `rank` marked; of long ones what stands around it."""
+    place = passage.counted[rank]
+    before, after = " ".join(passage.words[:place]), " ".join(passage.words[place + 1 :])
+    half = _LONGEST_TEXT // 2
+    before = before if len(before) <= half else "…" + before[-half:]
+    return f"{escape(before)} <mark>{cut(passage.words[place], half)}</mark> {cut(after, half)}".strip()
 
 
 def _line(name: str, predicted: str, confidence: float, right: bool) -> str:  # noqa: FBT001

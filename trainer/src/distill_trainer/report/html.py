@@ -44,7 +44,7 @@ def _header(page: Page) -> str:
         f"On {thousands(result.samples)} test samples its {metric} is {percent(result.student.metric, 2)}, "
         f"{abs(100 * drop.value):.2f} points {'below' if drop.value >= 0 else 'above'} the teacher's "
         f"({percent(drop.confidence, 0)} interval of the drop: {100 * drop.low:.2f} to {100 * drop.high:.2f}). "
-        f"Both predict the same class for {percent(result.agreement)} of them.</p>"
+        f"Both predict the same class for {percent(result.agreement)} of the {page.rows_are}.</p>"
         f"{f'<ul class=warnings>{warnings}</ul>' if warnings else ''}{notes}</header>"
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from distill_api.contract import TrainerConfig
 from distill_api.status import Lineage, Result
+from distill_api.training import Task
 from distill_trainer.check import Contract
 from distill_trainer.data import DataSet
 from distill_trainer.evaluate import Predictions
@@ -28,3 +29,8 @@ class Page:
     samples: Classes
     teacher: Predictions
     student: Predictions
+
+    @property
+    def rows_are(self) -> str:
+        """What a prediction is made for, in the plural."""
+        return {Task.TOKEN_CLASSIFICATION: "words"}.get(self.config.task, "samples")

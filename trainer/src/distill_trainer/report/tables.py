@@ -85,7 +85,7 @@ def class_table(page: Page) -> str:
         )
     heads = (
         "class",
-        "samples",
+        page.rows_are,
         "student<small>recall</small>",
         "teacher<small>recall</small>",
         "difference",

@@ -9,12 +9,14 @@ from distill_api.training import Task
 from distill_trainer.tasks.image_classification import ImageClassification
 from distill_trainer.tasks.kit import Sources, TaskKit
 from distill_trainer.tasks.text_classification import TextClassification
+from distill_trainer.tasks.token_classification import TokenClassification
 
 __all__ = ["Sources", "TaskKit", "kit_of"]
 
 _KITS: dict[Task, TaskKit] = {
     Task.IMAGE_CLASSIFICATION: ImageClassification(),
     Task.TEXT_CLASSIFICATION: TextClassification(),
+    Task.TOKEN_CLASSIFICATION: TokenClassification(),
 }
 
 

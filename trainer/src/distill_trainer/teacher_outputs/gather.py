@@ -27,6 +27,8 @@ class Found:
 
 def gather(shards: Sequence[Shard], which: Ints, at: Ints) -> Found:
     """Sample b is number `at[b]` of shard `which[b]`."""
+    if len(shards) == 1:
+        return _from_one(shards[0], torch.from_numpy(at))
     order = np.argsort(which, kind="stable")
     sorted_which, sorted_at = which[order], torch.from_numpy(at[order])
     cuts = [0, *(np.flatnonzero(np.diff(sorted_which)) + 1).tolist(), len(order)]

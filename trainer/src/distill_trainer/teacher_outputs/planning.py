@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from distill_api.contract import TrainerConfig
 from distill_api.teacher_outputs import OutputsMode
@@ -17,7 +17,6 @@ from distill_api.terms import KLVariant, TermType
 from distill_trainer import uris
 from distill_trainer.data import Description
 from distill_trainer.errors import ContractBroken
-from distill_trainer.layers import bare
 from distill_trainer.losses import LOGITS, TermPlan
 from distill_trainer.plan import Networks
 from distill_trainer.teacher_outputs.choose import FIELD, Choice, Facts, choose
@@ -37,6 +36,7 @@ class OutputsPlan:
     """
 
     choice: Choice
+    classes: int
     temperatures: tuple[float, ...]
     layers: tuple[str, ...]
     head: str | None
@@ -49,16 +49,17 @@ def plan_outputs(
     """The plan. Raises ContractBroken where what the job asks for cannot be had; `networks` are on the meta device."""
     root = store_root(config)
     head = head_name(networks.teacher, networks.example)
-    element = _element_bytes(networks.teacher)
+    logits = _logits(networks)
+    element = logits.element_size()
     layers = stored_layers(terms)
-    rows = 1 if len(_logits_shape(networks)) == 2 else config.dataset.max_tokens or DEFAULT_MAX_TOKENS
+    rows = 1 if logits.dim() == 2 else config.dataset.max_tokens or DEFAULT_MAX_TOKENS
     facts = Facts(
         epochs=config.training.epochs,
         samples=data.sizes["train"],
         rows=rows,
         classes=classes,
         element_bytes=element,
-        head_width=head_of(networks.teacher, head).weight.shape[1] if head else None,
+        head_width=head_of(networks.teacher, head, classes).weight.shape[1] if head else None,
         layer_bytes=sum(torch.Size(shape).numel() for shape in layers.values()) * element,
         temperatures=softening_temperatures(terms),
         teacher_matters=config.objective.alpha < 1,
@@ -68,7 +69,7 @@ def plan_outputs(
         free=_free_bytes(root, config),
     )
     choice = choose(config.teacher_outputs, facts)
-    return OutputsPlan(choice, facts.temperatures, tuple(layers), head, root)
+    return OutputsPlan(choice, classes, facts.temperatures, tuple(layers), head, root)
 
 
 def store_root(config: TrainerConfig) -> Path:
@@ -107,15 +108,11 @@ def _free_bytes(root: Path, config: TrainerConfig) -> int:
         ) from error
 
 
-def _element_bytes(network: nn.Module) -> int:
-    first = next(bare(network).parameters(), None)
-    return 4 if first is None else first.element_size()
-
-
-def _logits_shape(networks: Networks) -> torch.Size:
+def _logits(networks: Networks) -> Tensor:
+    """The teacher's, of the example: shape and type alone."""
     with torch.no_grad():
         logits: Tensor = networks.teacher(networks.example)
-    return logits.shape
+    return logits
 
 
 def _varying(data: Description, networks: Networks, terms: Sequence[TermPlan], rows: int) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from distill_api.naming import digest, short
 from distill_api.teacher_outputs import Encoding as Kind
@@ -106,13 +106,20 @@ def _filled(
     if not store.complete:
         board.stage("Caching")
         found = store.stored
-        filled = fill(filling, store, stop, start=uuid.uuid4().int / 2**128, tell=board.caching)
+        filled = fill(filling, store, stop, start=_start(), tell=board.caching)
         log.info("teacher outputs: %d samples found, %d computed, in %s", found, filled.samples, store.folder)
         if filled.fidelity and not (store.folder / MANIFEST).exists():
             _write_manifest(store.folder, key, filled.fidelity)
     else:
         log.info("teacher outputs: all %d samples found in %s", store.stored, store.folder)
     return _read_fidelity(store.folder)
+
+
+def _start() -> float:
+    """Where on the ring this process begins: the ranks of a job evenly spaced, jobs that know nothing of each other anywhere."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank() / distributed.get_world_size()
+    return uuid.uuid4().int / 2**128
 
 
 def _encoding(plan: OutputsPlan, folder: Path, teacher: nn.Module, head: str | None) -> Encoding:
@@ -122,7 +129,7 @@ def _encoding(plan: OutputsPlan, folder: Path, teacher: nn.Module, head: str | N
         case Kind.SAMPLED:
             return Sampled(plan.choice.top_k or 0, _measured_at(plan))
         case Kind.HIDDEN_STATE if head is not None:
-            return HiddenState(_kept_head(folder, head_of(teacher, head)))
+            return HiddenState(_kept_head(folder, head_of(teacher, head, plan.classes)))
         case _:
             return Dense()
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from distill_trainer.batch import Batch, Inputs
 from distill_trainer.layers import bare, watch
@@ -75,10 +76,10 @@ def row_counts(batch: Batch) -> Tensor:
 
 
 def head_name(network: nn.Module, inputs: Inputs) -> str | None:
-    """The linear layer whose output is the network's, as it stands; None where something is done to it afterwards."""
-    gave: dict[str, object] = {}
+    """The linear layer whose output is the network's, as it stands or its first columns; None where more is done to it."""
+    gave: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Callable[[nn.Module, object, object], None]:
+    def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
         return lambda _module, _inputs, output: gave.__setitem__(name, output)
 
     linear = [(name, module) for name, module in bare(network).named_modules() if type(module) is nn.Linear]
@@ -89,12 +90,25 @@ def head_name(network: nn.Module, inputs: Inputs) -> str | None:
     finally:
         for handle in handles:
             handle.remove()
-    return next((name for name, output in gave.items() if output is logits), None)
+    return next((name for name, output in gave.items() if _begins(output, logits)), None)
 
 
-def head_of(network: nn.Module, name: str) -> Head:
-    """The layer that `head_name` found."""
+def _begins(output: Tensor, logits: Tensor) -> bool:
+    """Whether `logits` are the same memory, cut to the classes that exist."""
+    cut = output[..., : logits.shape[-1]]
+    same_places = (cut.shape, cut.stride(), cut.storage_offset()) == (
+        logits.shape,
+        logits.stride(),
+        logits.storage_offset(),
+    )
+    # `is_set_to` says it all in one, but not on the meta device.
+    return same_places and StorageWeakRef(cut.untyped_storage()) == StorageWeakRef(logits.untyped_storage())  # type: ignore[no-untyped-call]
+
+
+def head_of(network: nn.Module, name: str, classes: int) -> Head:
+    """The layer that `head_name` found, for the first `classes` of what it gives."""
     layer = bare(network).get_submodule(name)
     if not isinstance(layer, nn.Linear):
         raise TypeError(f"{name} is no linear layer")
-    return Head(layer.weight.detach(), None if layer.bias is None else layer.bias.detach())
+    bias = None if layer.bias is None else layer.bias.detach()[:classes]
+    return Head(layer.weight.detach()[:classes], bias)

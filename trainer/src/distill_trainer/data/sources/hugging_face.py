@@ -68,15 +68,24 @@ def _table(datasets: Any, part: Any, columns: Columns) -> Table:
         part = part.cast_column(
             columns.image, datasets.Image(decode=False)
         )  # decoded on demand, by our own rules
-    label = part.features.get(columns.label)
     alone = functools.cache(lambda name: part.select_columns([name]))  # a row of it decodes nothing else
     return Table(
         columns=part.column_names,
         length=len(part),
         column=lambda name: part.with_format(None)[name][:],
         cell=lambda name, row: alone(name)[row][name],
-        class_names=tuple(label.names) if isinstance(label, datasets.ClassLabel) else None,
+        class_names=_class_names(datasets, part.features),
     )
+
+
+def _class_names(datasets: Any, features: Any) -> dict[str, tuple[str, ...]]:
+    """Declared names by column, of classes and of lists of them."""
+    inner = {column: getattr(feature, "feature", feature) for column, feature in features.items()}
+    return {
+        column: tuple(feature.names)
+        for column, feature in inner.items()
+        if isinstance(feature, datasets.ClassLabel)
+    }
 
 
 def _name(wanted: HuggingFaceDataset) -> str:

@@ -78,7 +78,7 @@ def _table(paths: list[Path], kind: FileFormat, columns: Columns) -> Table:
         column=lambda name: table.column(name).to_pylist(),
         cell=lambda name, row: table.column(name)[row].as_py(),
         folder=paths[0].parent,
-        class_names=_declared_classes(table.schema.metadata, columns.label),
+        class_names=_declared_classes(table.schema.metadata),
     )
 
 
@@ -111,8 +111,19 @@ def _read_text(paths: list[Path], kind: FileFormat) -> tuple[Any, list[str]]:
     return table, list(table.column_names)
 
 
-def _declared_classes(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...] | None:
-    """Class names that the `datasets` library writes into a Parquet file's schema."""
+def _declared_classes(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
+    """Class names by column, of classes and of lists of them, that the `datasets` library writes into a file's schema."""
     declared = json.loads((metadata or {}).get(b"huggingface", b"{}"))
-    names = declared.get("info", {}).get("features", {}).get(label, {}).get("names")
-    return tuple(map(str, names)) if names else None
+    features = declared.get("info", {}).get("features", {})
+    found = {column: _class_names(feature) for column, feature in features.items()}
+    return {column: names for column, names in found.items() if names}
+
+
+def _class_names(feature: Any) -> tuple[str, ...]:
+    """Empty where the feature is no class; older versions write a list of one for lists."""
+    if isinstance(feature, list):
+        return _class_names(feature[0]) if feature else ()
+    if not isinstance(feature, dict):
+        return ()
+    inner = feature.get("feature")
+    return tuple(map(str, feature.get("names") or ())) or (_class_names(inner) if inner else ())
