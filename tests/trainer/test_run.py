@@ -28,6 +28,7 @@ def test_a_run_ends_with_a_whole_version(workspace, ended):
         "model.safetensors",
         "report.html",
         "result.json",
+        "README.md",
     }
     assert result.artifact.digest.removeprefix("sha256:").startswith(folder.name)
     assert result.samples == 359

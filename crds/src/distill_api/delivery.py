@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Any, Self
 
@@ -36,6 +37,11 @@ _SOMETHING_JUDGED = Rule(
     "has(self.maxDropVsTeacher) || has(self.minValue)",
     "set maxDropVsTeacher or minValue (or both): without them nothing is judged",
 )
+_HAS_SAFETENSORS = Rule(
+    "!has(self.formats) || self.formats.exists(f, f == 'Safetensors')",
+    "must name Safetensors, which is what is served; add ONNX or TorchExport to it",
+    field="formats",
+)
 OUTPUT_URI_BYTES = 900
 _FITS_THE_RESULT = Rule(
     f"size(bytes(self.uri)) <= {OUTPUT_URI_BYTES}",
@@ -48,6 +54,14 @@ _STEPS_ASCEND = Rule(
     "weights must not fall from one step to the next: order them, as in 10, 50",
     field="steps",
 )
+
+
+class Format(StrEnum):
+    """How the student is written."""
+
+    SAFETENSORS = "Safetensors"
+    ONNX = "ONNX"
+    TORCH_EXPORT = "TorchExport"
 
 
 class Gate(ApiModel):
@@ -88,13 +102,25 @@ class Gate(ApiModel):
 class Output(ApiModel):
     """Where the student is written."""
 
-    cel = (_FITS_THE_RESULT,)
+    cel = (_FITS_THE_RESULT, _HAS_SAFETENSORS)
 
     uri: Uri = Field(
         description="Folder, pvc://<claim>/<path>. Each version gets a folder of its own below versions/, named by "
         f"the digest of its content; nothing is overwritten. At most {OUTPUT_URI_BYTES} bytes: a result, which names "
         "a version's folder twice, must fit into a container's termination message."
     )
+    formats: list[Format] = Field(
+        default=[Format.SAFETENSORS],
+        min_length=1,
+        max_length=3,
+        description="How the student is written: Safetensors, and for use without this trainer ONNX (model.onnx) or TorchExport "
+        "(model.pt2), each compared with the student on test samples.",
+    )
+
+    @model_validator(mode="after")
+    def _check_formats(self) -> Self:
+        _HAS_SAFETENSORS.check(holds=Format.SAFETENSORS in self.formats)
+        return self
 
     @model_validator(mode="after")
     def _check_length(self) -> Self:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from distill_api.base import ApiModel
+from distill_api.delivery import Format
 from distill_api.training import Metric
 
 Time = Annotated[str, Field(max_length=32, json_schema_extra={"format": "date-time"})]
@@ -113,6 +114,14 @@ class ModelResult(StatusModel):
         description="Median time of a prediction for one sample, on the training pod."
     )
     latency_p99_seconds: float = Field(description="99th percentile of the same.")
+    flops: int | None = Field(
+        default=None,
+        description="Floating-point operations of a prediction for one sample, counted as they run.",
+    )
+    calibration_error: float | None = Field(
+        default=None,
+        description="Expected calibration error: by how much confidence and accuracy differ, on average (15 bins).",
+    )
 
 
 class Drop(StatusModel):
@@ -134,6 +143,17 @@ class Artifact(StatusModel):
     bytes: int = Field(description="Size of the weights.")
 
 
+class Export(StatusModel):
+    """The student in a further format, in the version's folder."""
+
+    format: Format = Field(description="ONNX or TorchExport.")
+    file: Annotated[str, Field(max_length=63)] = Field(description="Name of the file.")
+    bytes: int = Field(description="Size of the file.")
+    largest_difference: float = Field(
+        description="Largest difference from the student's own logits on test samples, in units of the largest logit."
+    )
+
+
 class Result(StatusModel):
     """Student against teacher."""
 
@@ -147,6 +167,9 @@ class Result(StatusModel):
     retained: float = Field(description="Student's metric ÷ teacher's.")
     artifact: Artifact = Field(description="The student that was written.")
     report: Text = Field(description="URI of report.html.")
+    exports: Annotated[list[Export], Field(max_length=2)] | None = Field(
+        default=None, description="Further formats of the student; absent where output.formats names none."
+    )
 
 
 class Lineage(StatusModel):

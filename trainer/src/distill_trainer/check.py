@@ -16,6 +16,7 @@ from distill_api.contract import TrainerConfig
 from distill_trainer import uris
 from distill_trainer.data import Description
 from distill_trainer.errors import ContractBroken
+from distill_trainer.export import check_installed
 from distill_trainer.losses import TermPlan
 from distill_trainer.models import ModelSource, Signature, count_parameters, open_model
 from distill_trainer.models.builtin import INPUT_LAYER
@@ -84,6 +85,7 @@ def check(config: TrainerConfig) -> Contract:
         classes=signature.classes,
         samples=data.sizes["train"],
     )
+    check_installed(config.output.formats)
     check_writable(uris.resolve(config.output.uri, field="output.uri"), config.output.uri)
     outputs = plan_outputs(config, data, pair, terms, classes=signature.classes)
     sizes = [count_parameters(network) for network in networks]

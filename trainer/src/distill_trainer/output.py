@@ -1,7 +1,7 @@
 """The version folder: the student, its result and its report, named by the digest of what is served.
 
-`<output>/versions/<digest 12>/{model.safetensors, student.json, …, result.json, report.html}` appears all at once. The
-digest covers what is served: everything but result and report. The same content always gets the same name.
+`<output>/versions/<digest 12>/{model.safetensors, student.json, …, result.json, report.html, README.md}` appears all at once. The
+digest covers what is served: everything but result, report, card and exports. The same content always gets the same name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from distill_api.contract import Outcome
+from distill_api.delivery import Format
 from distill_api.naming import short
+from distill_api.status import Export
 from distill_trainer import student as served
+from distill_trainer.card import CARD
+from distill_trainer.checkpoint import Identity
 from distill_trainer.errors import ContractBroken
+from distill_trainer.export import EXPORT_FILES
 from distill_trainer.files import new_folder
 from distill_trainer.weights import FILE, file_digest
 
 RESULT = "result.json"
 REPORT = "report.html"
-_NOT_SERVED = {RESULT, REPORT}
+_NOT_SERVED = {RESULT, REPORT, CARD, *EXPORT_FILES}
 log = logging.getLogger(__name__)
 
 
@@ -36,6 +41,7 @@ class Written:
 
     digest: str
     weights_bytes: int
+    exports: tuple[Export, ...]
 
 
 @dataclass(frozen=True)
@@ -45,31 +51,33 @@ class VersionFiles:
     outcome: Outcome
     detail: dict[str, Any]
     report: str
+    card: str
 
 
 def write_version(
     output: Path,
     config: dict[str, Any],
-    write_model: Callable[[Path], None],
+    write_model: Callable[[Path], tuple[Export, ...]],
     finish: Callable[[Written], VersionFiles],
 ) -> Outcome:
     """Write a version whole; its outcome. `write_model` fills a folder; `finish` makes result and report from the digest."""
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output, prefix=".student-") as scratch:
         made = Path(scratch)
-        write_model(made)
+        exports = write_model(made)
         _write_json(made / served.CONFIG, {**config, "weights": _weights(made / FILE)})
         digest = content_digest(made)
-        files = finish(Written(digest, (made / FILE).stat().st_size))
+        files = finish(Written(digest, (made / FILE).stat().st_size, exports))
         with new_folder(output / "versions" / short(digest, 12)) as folder:
             for file in made.iterdir():
                 file.rename(folder / file.name)
             _write_json(folder / RESULT, {**files.outcome.wire(), "detail": files.detail})
             (folder / REPORT).write_text(files.report, encoding="utf-8")
+            (folder / CARD).write_text(files.card, encoding="utf-8")
     return files.outcome
 
 
-def finished_version(output: Path, *, recipe: str, dataset: str, teacher: str) -> Outcome | None:
+def finished_version(output: Path, identity: Identity, formats: Sequence[Format]) -> Outcome | None:
     """What an earlier run of the same recipe, data and teacher reported, where its version is whole."""
     for file in sorted((output / "versions").glob(f"*/{RESULT}")):
         try:
@@ -78,10 +86,11 @@ def finished_version(output: Path, *, recipe: str, dataset: str, teacher: str) -
             log.warning("%s cannot be read: passed over", file)
             continue
         lineage = found.lineage
-        if not found.result or not lineage or lineage.recipe_digest != recipe:
+        if not found.result or not lineage or lineage.recipe_digest != identity.recipe:
             continue
-        same = lineage.dataset_digest == dataset and lineage.teacher_digest == teacher
-        if same and _is_whole(file.parent, lineage.student_digest):
+        same = lineage.dataset_digest == identity.dataset and lineage.teacher_digest == identity.teacher
+        written = {Format.SAFETENSORS, *(export.format for export in found.result.exports or ())}
+        if same and written >= set(formats) and _is_whole(file.parent, lineage.student_digest):
             return found
     return None
 

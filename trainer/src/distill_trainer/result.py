@@ -12,10 +12,14 @@ from torch import nn
 
 from distill_api.contract import Outcome, TrainerConfig
 from distill_api.naming import short
-from distill_api.status import Artifact, Drop, Lineage, ModelResult, Result
-from distill_trainer import latency, metrics, report, student
+from distill_api.status import Artifact, Drop, Export, Lineage, ModelResult, Result
+from distill_trainer import export, latency, metrics, report, student
+from distill_trainer.batch import Inputs
+from distill_trainer.calibration import expected_calibration_error
+from distill_trainer.card import model_card
 from distill_trainer.check import Contract
 from distill_trainer.checkpoint import Identity
+from distill_trainer.cost import forward_flops
 from distill_trainer.data import DataSet
 from distill_trainer.evaluate import Judged, Predictions, predict
 from distill_trainer.loop import Trained
@@ -26,6 +30,8 @@ from distill_trainer.stop import StopSignal
 from distill_trainer.tasks import kit_of
 
 log = logging.getLogger(__name__)
+_EXPORT_BATCHES = (2, 1, 3, 17)
+"""Sizes of the batches that an export is compared on; the first is the one that is traced."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +102,20 @@ def measure(run: Finished, stop: StopSignal) -> Measured:
     return Measured(
         judged,
         comparison,
-        _model_result(run.teacher, comparison.teacher, latency.measure(run.teacher, example)),
-        _model_result(run.student, comparison.student, latency.measure(run.student, example)),
+        _model_result(run.teacher, example, comparison.teacher, teacher, judged.labels),
+        _model_result(run.student, example, comparison.student, pupil, judged.labels),
     )
 
 
-def _model_result(model: nn.Module, value: metrics.Interval, taken: latency.Latency) -> ModelResult:
+def _model_result(
+    model: nn.Module,
+    example: Inputs,
+    value: metrics.Interval,
+    predicted: Predictions,
+    labels: metrics.Classes,
+) -> ModelResult:
+    taken = latency.measure(model, example)
+    error = expected_calibration_error(predicted.confidence, predicted.classes == labels)
     size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     return ModelResult(
         metric=value.value,
@@ -111,12 +125,20 @@ def _model_result(model: nn.Module, value: metrics.Interval, taken: latency.Late
         bytes=size,
         latency_p50_seconds=float(f"{taken.p50:.4g}"),
         latency_p99_seconds=float(f"{taken.p99:.4g}"),
+        flops=forward_flops(model, example),
+        calibration_error=float(f"{error:.4g}"),
     )
 
 
-def _write_model(run: Finished, folder: Path) -> None:
-    run.contract.student.write(run.student, folder)
-    kit_of(run.config.task).write(folder, run.config, run.contract.sources)
+def _write_model(run: Finished, folder: Path) -> tuple[Export, ...]:
+    sources = run.contract.sources
+    sources.student.write(run.student, folder)
+    kit_of(run.config.task).write(folder, run.config, sources)
+    batches = [
+        run.data.test.batch(torch.arange(size) % len(run.data.test)).inputs for size in _EXPORT_BATCHES
+    ]
+    longest = sources.student.longest_input()
+    return export.export(run.config.output.formats, run.student, batches, longest, folder)
 
 
 def _student_config(run: Finished, measured: Measured) -> dict[str, Any]:
@@ -163,7 +185,9 @@ def _files(run: Finished, measured: Measured, written: Written) -> VersionFiles:
         teacher=measured.teacher,
         student=measured.student,
     )
-    return VersionFiles(outcome, _detail(run, measured), report.render(page))
+    names = (run.contract.student.name, run.contract.teacher.name)
+    card = model_card(run.config, names, run.data.name, result, lineage)
+    return VersionFiles(outcome, _detail(run, measured), report.render(page), card)
 
 
 def _result(run: Finished, measured: Measured, written: Written) -> Result:
@@ -183,6 +207,7 @@ def _result(run: Finished, measured: Measured, written: Written) -> Result:
         retained=pupil.metric / teacher.metric if teacher.metric else 0.0,
         artifact=Artifact(uri=uri, digest=written.digest, bytes=written.weights_bytes),
         report=f"{uri}/{REPORT}",
+        exports=list(written.exports) or None,
     )
 
 

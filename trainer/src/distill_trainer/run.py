@@ -54,9 +54,7 @@ def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal) -> Outc
     data = kit_of(config.task).load(config, contract.sources)
     models = _load_models(contract, device, config.training.seed)
     identity = Identity(config.recipe_digest, data.digest, models.teacher_digest)
-    earlier = finished_version(
-        output, recipe=identity.recipe, dataset=identity.dataset, teacher=identity.teacher
-    )
+    earlier = finished_version(output, identity, config.output.formats)
     if earlier:
         log.info("this recipe is trained already: %s", earlier.message)
         return earlier

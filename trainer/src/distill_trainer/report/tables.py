@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -29,6 +29,7 @@ def headline_table(page: Page) -> str:
                 ("p99", student.latency_p99_seconds, teacher.latency_p99_seconds),
             )
         ),
+        *_counted(student, teacher),
     ]  # fmt: skip
     heads = (
         "",
@@ -37,6 +38,24 @@ def headline_table(page: Page) -> str:
         "",
     )
     return _table(heads, rows)
+
+
+def _counted(student: ModelResult, teacher: ModelResult) -> Iterator[tuple[str, str, str, str]]:
+    """Rows that results of older trainers do not have."""
+    if student.flops and teacher.flops:
+        yield (
+            "operations<small>one sample</small>",
+            f"{thousands(student.flops)}",
+            f"{thousands(teacher.flops)}",
+            _times(teacher.flops, student.flops, "fewer"),
+        )
+    if student.calibration_error is not None and teacher.calibration_error is not None:
+        yield (
+            "calibration error<small>confidence against accuracy</small>",
+            percent(student.calibration_error),
+            percent(teacher.calibration_error),
+            "",
+        )
 
 
 def class_table(page: Page) -> str:

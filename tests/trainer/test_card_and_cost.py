@@ -1,0 +1,43 @@
+"""The model card, calibration and operations."""
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from torch import nn
+
+from distill_trainer.calibration import expected_calibration_error
+from distill_trainer.cost import forward_flops
+
+
+def test_calibration_error_by_hand():
+    # Two bins of 15: at 0.95 three of four are right (gap 0.20), at 0.55 one of one is (gap 0.45).
+    confidence = np.array([0.95, 0.95, 0.95, 0.95, 0.55], dtype=np.float32)
+    right = np.array([True, True, True, False, True])
+    assert expected_calibration_error(confidence, right) == pytest.approx((4 * 0.20 + 0.45) / 5, abs=1e-6)
+
+
+def test_certain_and_right_is_calibrated_and_certain_and_wrong_is_not():
+    sure = np.ones(10, dtype=np.float32)
+    assert expected_calibration_error(sure, np.ones(10, dtype=bool)) == 0
+    assert expected_calibration_error(sure, np.zeros(10, dtype=bool)) == 1
+
+
+def test_operations_of_layers_by_their_formulas():
+    assert forward_flops(nn.Linear(7, 5), torch.rand(1, 7)) == 2 * 7 * 5
+    convolution = nn.Conv2d(3, 4, 5, padding=2)
+    assert forward_flops(convolution, torch.rand(1, 3, 8, 8)) == 2 * 3 * 25 * 4 * 64
+
+
+def test_the_card_is_read_by_the_hub_library(workspace):
+    ended = workspace.train(training={"epochs": 1})
+    result, card = ended.outcome.result, ModelCard.load(workspace.version(ended) / "README.md")
+    assert card.data.library_name == "pytorch"
+    assert card.data.tags == ["knowledge-distillation"]
+    [measured] = card.data.eval_results
+    assert measured.metric_type == "accuracy"
+    assert measured.dataset_name == "digits"
+    assert measured.metric_value == pytest.approx(result.student.metric, abs=1e-6)
+    assert ended.outcome.lineage.student_digest in card.text
+    assert result.student.flops < result.teacher.flops
+    assert 0 <= result.student.calibration_error <= 1

@@ -1,0 +1,114 @@
+"""The model card: README.md beside the weights, so that the version's folder can be pushed to a hub as it is.
+
+Its metadata follow https://huggingface.co/docs/hub/model-cards; what is not known (a licence, a language) is left out
+rather than guessed.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from distill_api.contract import TrainerConfig
+from distill_api.sources import Dataset, Teacher
+from distill_api.status import Lineage, Result
+from distill_api.training import Task
+from distill_trainer import uris
+
+CARD = "README.md"
+_PIPELINES = {"ImageClassification": "image-classification", "TextClassification": "text-classification"}
+_METRICS = {"accuracy": "accuracy", "macroF1": "f1"}
+
+
+def model_card(
+    config: TrainerConfig, names: tuple[str, str], data: str, result: Result, lineage: Lineage
+) -> str:
+    """The whole file. `names` are those of student and teacher, `data` that of the data set."""
+    metadata = _metadata(config, data, result).items()
+    front = "".join(
+        f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in metadata
+    )  # JSON is YAML
+    return f"---\n{front}---\n\n{_text(config, names, data, result, lineage)}"
+
+
+def _metadata(config: TrainerConfig, data: str, result: Result) -> dict[str, Any]:
+    pipeline = _PIPELINES.get(config.task.value)
+    measured = {
+        "type": _METRICS[result.metric.value],
+        "name": result.metric.value,
+        "value": round(result.student.metric, 6),
+    }
+    task = {"type": pipeline} if pipeline else {"type": "other", "name": config.task.value}
+    known: dict[str, Any] = {
+        "library_name": "transformers" if config.student.hugging_face else "pytorch",
+        "pipeline_tag": pipeline,
+        "base_model": _hub_id(config.teacher),
+        "datasets": _hub_data(config.dataset),
+        "tags": ["knowledge-distillation"],
+        "model-index": [
+            {
+                "name": config.job.name,
+                "results": [
+                    {
+                        "task": task,
+                        "dataset": {"type": data, "name": data, "split": "test"},
+                        "metrics": [measured],
+                    }
+                ],
+            }
+        ],
+    }
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def _hub_data(dataset: Dataset) -> list[str] | None:
+    found = dataset.hugging_face
+    return [found.id] if found and not uris.is_uri(found.id) else None
+
+
+def _hub_id(teacher: Teacher) -> str | None:
+    found = teacher.hugging_face
+    return found.id if found and not uris.is_uri(found.id) else None
+
+
+def _text(config: TrainerConfig, names: tuple[str, str], data: str, result: Result, lineage: Lineage) -> str:
+    student, teacher = result.student, result.teacher
+    return f"""# {config.job.name}
+
+{names[0]}, distilled from {names[1]} on {data} ({config.task.value}).
+
+| | student | teacher |
+| --- | --- | --- |
+| {result.metric.value} on {result.samples} test samples | {student.metric:.4f} | {teacher.metric:.4f} |
+| {100 * result.drop.confidence:.0f} % interval | {student.metric_low:.4f} – {student.metric_high:.4f} | {teacher.metric_low:.4f} – {teacher.metric_high:.4f} |
+| parameters | {student.parameters:,} | {teacher.parameters:,} |
+
+Both agree on {100 * result.agreement:.1f} % of the samples; the teacher is better by {result.drop.value:.4f}
+({result.drop.low:.4f} to {result.drop.high:.4f}, paired bootstrap).
+
+## Use
+
+{_use(config)}
+
+## Where it comes from
+
+Objective: α = {config.objective.alpha:g} (weight of the labels), T = {config.objective.temperature:g}, seed {config.training.seed}.
+`report.html` and `result.json` beside this file have the curves, the mistakes and the whole configuration.
+
+- teacher `{lineage.teacher_digest}`
+- data `{lineage.dataset_digest}`
+- recipe `{lineage.recipe_digest}`
+- student `{lineage.student_digest}`
+"""
+
+
+def _use(config: TrainerConfig) -> str:
+    if config.student.hugging_face is None:
+        load = "from distill_trainer.student import load_student\n\nstudent = load_student(Path(FOLDER))"
+        return f"```python\nfrom pathlib import Path\n\n{load}\nprobabilities = student.predict(images)  # float32 [B, C, H, W] in [0, 1]\n```"
+    pipeline = _PIPELINES.get(config.task.value)
+    if config.task is Task.IMAGE_CLASSIFICATION or pipeline is None:
+        return (
+            "```python\nfrom transformers import AutoModel\n\nmodel = AutoModel.from_pretrained(FOLDER)\n```"
+        )
+    return f'```python\nfrom transformers import pipeline\n\nanswer = pipeline("{pipeline}", FOLDER)\n```'
