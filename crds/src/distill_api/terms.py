@@ -38,10 +38,18 @@ class KLVariant(StrEnum):
 
 
 class AttentionMode(StrEnum):
-    """Attention transfer as its paper defines it, or as its authors' code computes it."""
+    """Attention transfer between convolutional layers, as its paper defines it or as its authors' code computes it; or
+    between attention layers of transformers, as TinyBERT or MiniLM define it."""
 
     PAPER = "Paper"
     CODE = "Code"
+    TINY_BERT = "TinyBERT"
+    MINI_LM = "MiniLM"
+
+    @property
+    def of_transformers(self) -> bool:
+        """Whether it compares attention layers."""
+        return self in {AttentionMode.TINY_BERT, AttentionMode.MINI_LM}
 
 
 class Projection(StrEnum):
@@ -206,7 +214,9 @@ class Term(ApiModel):
     )
     mode: AttentionMode | None = Field(
         default=None,
-        description="For AttentionTransfer: Paper, ½·‖·‖₂ of the difference, or Code, its mean square; Paper when not given.",
+        description="For AttentionTransfer. Convolutional layers: Paper, ½·‖·‖₂ of the difference of attention maps, or Code, "
+        "its mean square. Attention layers of BERT-like models: TinyBERT, the mean square of the difference of their scores, "
+        "or MiniLM, the KL of attention and of the values' relations, meant for the last layer of each. Paper when not given.",
     )
     distance: float | None = Field(
         default=None,

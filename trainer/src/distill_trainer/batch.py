@@ -42,6 +42,13 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def tokens(self) -> Tensor | None:
+        """Bool [B, L], true where a token stands and false on padding; None where all positions hold something."""
+        if isinstance(self.inputs, Tensor) or "attention_mask" not in self.inputs:
+            return None
+        return self.inputs["attention_mask"].bool()
+
     def to(self, device: torch.device) -> Batch:
         """Everything but the rows on the device."""
         return replace(

@@ -137,7 +137,7 @@ class Trainer:
             parts.objective,
             batch.inputs,
             parts.teacher.outputs(batch),
-            Targets(batch.labels, rows=batch.rows, mask=batch.mask),
+            Targets(batch.labels, rows=batch.rows, mask=batch.mask, tokens=batch.tokens),
             rate=rate,
             clip=parts.training.gradient_clip,
         )

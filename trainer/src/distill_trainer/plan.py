@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
-from distill_api.terms import KLVariant, LayerPair, Projection, Term, TermType
+from distill_api.terms import AttentionMode, KLVariant, LayerPair, Projection, Term, TermType
 from distill_api.training import Objective
+from distill_trainer.attention_layers import attention_layer
 from distill_trainer.batch import Inputs, any_tensor
 from distill_trainer.data.suggest import did_you_mean
 from distill_trainer.errors import ContractBroken
@@ -41,6 +42,8 @@ class _Names:
     pair: LayerPair
     teacher: list[str]
     student: list[str]
+    heads: tuple[int, ...] = ()
+    """Of each layer, where they are projections of attention layers."""
 
 
 def plan_terms(
@@ -102,7 +105,10 @@ def _names(term: Term, field: str, networks: Networks) -> list[_Names]:
                 f"{place}: {pair.teacher!r} names {_layers(teacher)} of the teacher and {pair.student!r} {_layers(student)} of "
                 "the student; name as many of one as of the other",
             )
-        found.append(_Names(place, pair, teacher, student))
+        if term.mode is not None and term.mode.of_transformers:
+            found.append(_attention_pairs(term.mode, _Names(place, pair, teacher, student), networks))
+        else:
+            found.append(_Names(place, pair, teacher, student))
     single = term.type in {TermType.RELATIONAL, TermType.CONTRASTIVE}
     if single and found and len(found[0].teacher) > 1:
         raise ContractBroken(
@@ -111,6 +117,28 @@ def _names(term: Term, field: str, networks: Networks) -> list[_Names]:
             "further pair a term of its own",
         )
     return found
+
+
+def _attention_pairs(mode: AttentionMode, named: _Names, networks: Networks) -> _Names:
+    """The projections that the mode compares, a pair each, in place of the attention layers that are named."""
+    sides = [
+        [attention_layer(network, name, f"{named.field}.{owner}", owner) for name in names]
+        for owner, network, names in (
+            ("teacher", networks.teacher, named.teacher),
+            ("student", networks.student, named.student),
+        )
+    ]
+    for theirs, mine in zip(*sides, strict=True):
+        if theirs.heads != mine.heads:
+            raise ContractBroken(
+                "LayerMismatch",
+                f"{named.field}: {theirs.name!r} of the teacher has {theirs.heads} heads and {mine.name!r} of the student "
+                f"{mine.heads}: {mode.value} compares head with head; use a student with as many",
+            )
+    compared = 2 if mode is AttentionMode.TINY_BERT else 3
+    teacher, student = ([name for layer in side for name in layer.projections[:compared]] for side in sides)
+    heads = tuple(layer.heads for layer in sides[0] for _ in range(compared))
+    return replace(named, teacher=teacher, student=student, heads=heads)
 
 
 def _matching(network: nn.Module, pattern: str, field: str, owner: str) -> list[str]:
@@ -149,8 +177,9 @@ def _shapes(
 def _planned(
     term: Term, found: _Names, teacher: dict[str, _Shape], student: dict[str, _Shape]
 ) -> Iterator[PlannedPair]:
-    for mine, theirs in zip(found.student, found.teacher, strict=True):
-        pair = PlannedPair(theirs, mine, teacher[theirs], student[mine], found.pair.projection)
+    heads = found.heads or (None,) * len(found.student)
+    for mine, theirs, of_pair in zip(found.student, found.teacher, heads, strict=True):
+        pair = PlannedPair(theirs, mine, teacher[theirs], student[mine], found.pair.projection, of_pair)
         fault = _fault(term, pair)
         if fault:
             raise ContractBroken(
@@ -164,9 +193,15 @@ def _planned(
 def _fault(term: Term, pair: PlannedPair) -> str:
     """What does not fit, with its remedy; empty where all does."""
     mine, theirs = pair.student_shape, pair.teacher_shape
+    if pair.heads is not None:
+        return (
+            ""
+            if mine[0] == theirs[0]
+            else "they see different numbers of positions; use models with the same"
+        )
     if term.type is TermType.ATTENTION_TRANSFER:
         if len(mine) != 3 or len(theirs) != 3:
-            return "AttentionTransfer compares maps of channels × height × width; name convolutional layers"
+            return "AttentionTransfer compares maps of channels × height × width; name convolutional layers, or set mode to TinyBERT or MiniLM for attention layers"
         return (
             ""
             if mine[1:] == theirs[1:]

@@ -1,6 +1,6 @@
 """Attention transfer between convolutional layers: where a layer is active, not how.
 
-Zagoruyko, Komodakis: Paying More Attention to Attention (arXiv 1612.03928), equation 2; `CODE` is what the authors'
+Transformers have their own in `transformer_attention`. Zagoruyko, Komodakis: Paying More Attention to Attention (arXiv 1612.03928), equation 2; `CODE` is what the authors'
 published code computes instead.
 """
 
@@ -50,7 +50,10 @@ class AttentionTransferTerm(TeacherTerm):
         """See TeacherTerm."""
         losses = [
             attention_transfer(
-                student.of(pair.student), teacher.of(pair.teacher), mode=self._mode, count=targets.count
+                student.of(pair.student),
+                teacher.of(pair.teacher),
+                mode=self._mode,
+                count=targets.sample_count,
             )
             for pair in self.pairs
         ]

@@ -101,12 +101,14 @@ class ContrastiveTerm(TeacherTerm):
         if targets.rows is None:
             raise ValueError("the memory bank needs the rows of the batch's samples")
         rows = targets.rows.to(self.student_bank.entries.device)
-        g_s = self._projected(self.student_projection, student.of(self._pair.student))
-        g_t = self._projected(self.teacher_projection, teacher.of(self._pair.teacher).detach())
+        g_s = self._projected(self.student_projection, student.of(self._pair.student), targets.tokens)
+        g_t = self._projected(
+            self.teacher_projection, teacher.of(self._pair.teacher).detach(), targets.tokens
+        )
         drawn = torch.randint(self._samples, (self._negatives,)).to(
             rows.device
         )  # of the CPU's generator, as resumed
-        loss = self._both_directions(g_s, g_t, drawn, drawn[None, :] != rows[:, None], targets.count)
+        loss = self._both_directions(g_s, g_t, drawn, drawn[None, :] != rows[:, None], targets.sample_count)
         if self.training:
             self.student_bank.update(rows, g_s.detach())
             self.teacher_bank.update(rows, g_t.detach())
@@ -133,5 +135,5 @@ class ContrastiveTerm(TeacherTerm):
         ]
         return losses[0] + losses[1]
 
-    def _projected(self, projection: nn.Module, values: Tensor) -> Tensor:
-        return F.normalize(projection(embedding(values)), dim=-1)
+    def _projected(self, projection: nn.Module, values: Tensor, tokens: Tensor | None) -> Tensor:
+        return F.normalize(projection(embedding(values, tokens)), dim=-1)

@@ -9,18 +9,20 @@ from torch import Tensor, nn
 
 from distill_api.terms import Projection
 from distill_trainer.losses.precision import at_least_float32
-from distill_trainer.losses.rows import Count
+from distill_trainer.losses.rows import Count, without_padding
 from distill_trainer.losses.term import Outputs, PlannedPair, Targets, TeacherTerm, TermPlan
 
 
-def hint(student: Tensor, teacher: Tensor, *, count: Count = None) -> Tensor:
+def hint(student: Tensor, teacher: Tensor, *, tokens: Tensor | None = None, count: Count = None) -> Tensor:
     """½‖u_h − r(v_g)‖², summed over all elements of a sample, mean over samples. Both [B, …] of one shape.
 
-    `student` is what the regressor r gives. Raises ValueError where the shapes differ.
+    `student` is what the regressor r gives. Of sequences [B, L, D] the positions of `tokens` (bool [B, L]) are summed.
+    Raises ValueError where the shapes differ.
     """
     if student.shape != teacher.shape:
         raise ValueError(f"student's layer gives {list(student.shape)}, teacher's {list(teacher.shape)}")
     difference = at_least_float32(student) - at_least_float32(teacher.detach())
+    difference = without_padding(difference, tokens)
     return 0.5 * difference.square().sum() / (len(student) if count is None else count)
 
 
@@ -58,7 +60,12 @@ class HintTerm(TeacherTerm):
     def compare(self, student: Outputs, teacher: Outputs, targets: Targets) -> Tensor:
         """See TeacherTerm."""
         losses = [
-            hint(regressor(student.of(pair.student)), teacher.of(pair.teacher), count=targets.count)
+            hint(
+                regressor(student.of(pair.student)),
+                teacher.of(pair.teacher),
+                tokens=targets.tokens,
+                count=targets.sample_count,
+            )
             for pair, regressor in zip(self.pairs, self.regressors, strict=True)
         ]
         return sum(losses[1:], start=losses[0])

@@ -15,12 +15,21 @@ from distill_trainer.losses.mse_logits import MSELogitsTerm
 from distill_trainer.losses.relational import RelationalTerm
 from distill_trainer.losses.soft_target_cross_entropy import SoftTargetCrossEntropyTerm
 from distill_trainer.losses.term import TeacherTerm, TermPlan
+from distill_trainer.losses.transformer_attention import TransformerAttentionTerm
+
+
+def _attention_transfer(plan: TermPlan) -> TeacherTerm:
+    """Convolutional layers have maps, transformers have attention layers."""
+    mode = plan.term.mode
+    kind = TransformerAttentionTerm if mode and mode.of_transformers else AttentionTransferTerm
+    return kind.of(plan)
+
 
 BUILDERS: dict[TermType, Callable[[TermPlan], TeacherTerm]] = {
     TermType.KL_DIVERGENCE: KLDivergenceTerm.of,
     TermType.MSE_LOGITS: MSELogitsTerm.of,
     TermType.SOFT_TARGET_CROSS_ENTROPY: SoftTargetCrossEntropyTerm.of,
-    TermType.ATTENTION_TRANSFER: AttentionTransferTerm.of,
+    TermType.ATTENTION_TRANSFER: _attention_transfer,
     TermType.HINT: HintTerm.of,
     TermType.RELATIONAL: RelationalTerm.of,
     TermType.CONTRASTIVE: ContrastiveTerm.of,

@@ -22,13 +22,14 @@ def relational(
     *,
     distance: float = DEFAULT_DISTANCE,
     angle: float = DEFAULT_ANGLE,
+    tokens: Tensor | None = None,
 ) -> Tensor:
-    """Embeddings [B, D_s] and [B, D_t] → distance·L_D + angle·L_A, each a mean Huber loss with δ = 1.
+    """Embeddings [B, D_s] and [B, D_t], or layers that `embedding` makes such of → distance·L_D + angle·L_A, each a mean Huber loss with δ = 1.
 
     Time and memory grow with B²·D for distances and B²·(B + D) for angles. It compares samples with each other, so
     a batch that is cut into parts has fewer pairs: only this loss and Contrastive depend on how it is cut.
     """
-    s, t = embedding(student), embedding(teacher.detach())
+    s, t = embedding(student, tokens), embedding(teacher.detach(), tokens)
     loss = s.sum() * 0.0  # a batch of one has neither pairs nor triplets: 0, with a gradient of 0
     if distance:
         loss = loss + distance * distance_loss(s, t)
@@ -96,11 +97,12 @@ class RelationalTerm(TeacherTerm):
             DEFAULT_ANGLE if term.angle is None else term.angle,
         )
 
-    def compare(self, student: Outputs, teacher: Outputs, targets: Targets) -> Tensor:  # noqa: ARG002
+    def compare(self, student: Outputs, teacher: Outputs, targets: Targets) -> Tensor:
         """See TeacherTerm."""
         return relational(
             student.of(self._student),
             teacher.of(self._teacher),
             distance=self._distance,
             angle=self._angle,
+            tokens=targets.tokens,
         )

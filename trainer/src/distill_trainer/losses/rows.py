@@ -32,6 +32,13 @@ def flat_rows(values: Tensor, mask: Tensor | None = None) -> Tensor:
     return values.flatten(0, -2) if mask is None else values[mask]
 
 
+def without_padding(values: Tensor, tokens: Tensor | None) -> Tensor:
+    """Sequences [B, L, D] with 0 where no token stands (bool [B, L]); what is no sequence of these tokens as it is."""
+    if tokens is None or values.dim() != 3 or values.shape[:2] != tokens.shape:
+        return values
+    return values.where(tokens[..., None], values.new_zeros(()))
+
+
 def mean_over_rows(per_row: Tensor, count: Count = None) -> Tensor:
     """Sum of [N] divided by `count`, or by N. No row at all gives 0 and not a division by 0."""
     return per_row.sum() / (max(per_row.numel(), 1) if count is None else count)

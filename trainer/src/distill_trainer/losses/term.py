@@ -41,23 +41,36 @@ class Targets:
     """What is known of the batch. Labels int64 [...]; `rows` are the samples' places in the training split, int64 [B].
 
     `mask` (bool [...]) leaves padding out and `count` is the number of rows of the whole step; see `losses.rows`.
+    Terms over layers see whole sequences: `tokens` (bool [B, L]) is true where a token stands, labelled or not, and
+    `samples` is the number of samples of the whole step, for tasks whose rows are not samples.
     """
 
     labels: Tensor
     rows: Tensor | None = None
     mask: Tensor | None = None
     count: Count = None
+    tokens: Tensor | None = None
+    samples: Count = None
+
+    @property
+    def sample_count(self) -> Count:
+        """What a mean over samples divides by; where a sample is a row, their count is the same."""
+        return self.count if self.samples is None and self.labels.dim() == 1 else self.samples
 
 
 @dataclass(frozen=True)
 class PlannedPair:
-    """A pair of layers that exist, each with the shape of its output, batch left out."""
+    """A pair of layers that exist, each with the shape of its output, batch left out.
+
+    `heads` are those of attention layers, of whose projections a pair is made.
+    """
 
     teacher: str
     student: str
     teacher_shape: tuple[int, ...]
     student_shape: tuple[int, ...]
     projection: Projection | None = None
+    heads: int | None = None
 
 
 @dataclass(frozen=True)
