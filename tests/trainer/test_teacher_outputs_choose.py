@@ -22,7 +22,7 @@ PICTURES = Facts(
     varying="",
     no_sparse="",
     no_sampled="",
-    free=100 * GIB,
+    volume=100 * GIB,
 )
 TEXTS = replace(PICTURES, samples=1_000_000, rows=512, classes=128_256, element_bytes=2, head_width=2048)
 
@@ -46,14 +46,14 @@ AUTO = {
     ),
     "nothing fits": (TEXTS, {}, ("Online", None, "more than teacherOutputs.budget, 20 GiB")),
     "a larger budget": (
-        replace(TEXTS, free=2000 * GIB),
+        replace(TEXTS, volume=2000 * GIB),
         {"budget": "200Gi"},
         ("Cached", "TopK", "154.5 GiB"),
     ),
-    "half of what is free": (
-        replace(TEXTS, free=300 * GIB),
+    "half of the volume": (
+        replace(TEXTS, volume=300 * GIB),
         {"budget": "200Gi"},
-        ("Online", None, "more than half of the 300 GiB that are free"),
+        ("Online", None, "more than half of the 300 GiB of the store's volume"),
     ),
     "TopK where a term needs all logits": (
         replace(TEXTS, samples=100_000, no_sparse="objective.terms[0] (MSELogits) needs all logits"),
@@ -103,12 +103,12 @@ CACHED = {
         ("TopK", 10 * 4 + 2 * 4),
     ),
     "beyond Auto's budget": (
-        replace(TEXTS, free=2000 * GIB),
+        replace(TEXTS, volume=2000 * GIB),
         {"encoding": "HiddenState"},
         ("HiddenState", 512 * 4096),
     ),
     "the smaller one where exact does not fit": (
-        replace(TEXTS, free=200 * GIB),
+        replace(TEXTS, volume=200 * GIB),
         {},
         ("TopK", 512 * (64 * 5 + 4)),
     ),
@@ -128,7 +128,7 @@ REFUSED = {
         {},
         ("OutputsNotCacheable", "augmented at random", "set it to Online"),
     ),
-    "too large": (TEXTS, {}, ("StoreTooSmall", "100 GiB are free", "teacherOutputs.store.uri")),
+    "too large": (TEXTS, {}, ("StoreTooSmall", "the store's volume has 100 GiB", "teacherOutputs.store.uri")),
     "named and too large": (
         TEXTS,
         {"encoding": "Dense"},
@@ -173,7 +173,7 @@ def test_refused(name, mode):
 
 
 def test_online_asks_for_nothing():
-    choice = choose(TeacherOutputs(mode=OutputsMode.ONLINE), replace(PICTURES, free=0, varying="whatever"))
+    choice = choose(TeacherOutputs(mode=OutputsMode.ONLINE), replace(PICTURES, volume=0, varying="whatever"))
     assert (choice.mode, choice.encoding) == (OutputsMode.ONLINE, None)
 
 

@@ -15,7 +15,7 @@ from distill_trainer.errors import ContractBroken
 from distill_trainer.teacher_outputs.encodings.classes import class_bytes
 
 FIELD = "teacherOutputs"
-MOST_OF_FREE_SPACE = 0.5
+MOST_OF_VOLUME = 0.5
 """Auto leaves the other half to checkpoints and students."""
 
 
@@ -26,7 +26,8 @@ class Facts:
     `rows` is the most rows that one sample can have (1 for a picture, its tokens for a text), `layer_bytes` what layers
     take for each sample. `varying` says why outputs cannot be stored at all, `no_sparse` and `no_sampled` which term
     needs all logits, as sentences' ends; empty where nothing stands in the way. `head_width` is H of the teacher's last
-    layer, None where there is none to make logits from. `free` is what the store's volume has left, in bytes.
+    layer, None where there is none to make logits from. `volume` is the size of the store's volume in bytes: all of it, since
+    what is free changes while the store is filled, and a start that goes on has to choose what the first one chose.
     """
 
     epochs: int
@@ -41,7 +42,7 @@ class Facts:
     varying: str
     no_sparse: str
     no_sampled: str
-    free: int
+    volume: int
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,8 @@ def _total(choice: Choice, facts: Facts) -> int:
 
 def _room(settings: TeacherOutputs, facts: Facts) -> float:
     if settings.mode is OutputsMode.AUTO:
-        return min(settings.budget_bytes, facts.free * MOST_OF_FREE_SPACE)
-    return facts.free
+        return min(settings.budget_bytes, facts.volume * MOST_OF_VOLUME)
+    return facts.volume
 
 
 def _needs(choice: Choice, facts: Facts) -> str:
@@ -185,18 +186,18 @@ def _needs(choice: Choice, facts: Facts) -> str:
 
 def _has(settings: TeacherOutputs, facts: Facts) -> str:
     """What Auto may use, where that was too little."""
-    half = facts.free * MOST_OF_FREE_SPACE
+    half = facts.volume * MOST_OF_VOLUME
     if settings.mode is OutputsMode.AUTO and settings.budget_bytes <= half:
         return f"more than {FIELD}.budget, {shown_bytes(settings.budget_bytes)}"
     if settings.mode is OutputsMode.AUTO:
-        return f"more than half of the {shown_bytes(facts.free)} that are free"
-    return f"more than the {shown_bytes(facts.free)} that are free"
+        return f"more than half of the {shown_bytes(facts.volume)} of the store's volume"
+    return f"more than the {shown_bytes(facts.volume)} of the store's volume"
 
 
 def _too_small(choice: Choice, facts: Facts) -> ContractBroken:
     kind = choice.encoding.value if choice.encoding else ""
     return ContractBroken(
         "StoreTooSmall",
-        f"{FIELD}.mode is Cached, and {kind} needs {_needs(choice, facts)}, but {shown_bytes(facts.free)} are free on the "
-        f"store's volume: name a larger one in {FIELD}.store.uri, an encoding that takes less, or set mode to Online",
+        f"{FIELD}.mode is Cached, and {kind} needs {_needs(choice, facts)}, but the store's volume has "
+        f"{shown_bytes(facts.volume)}: name a larger one in {FIELD}.store.uri, an encoding that takes less, or set mode to Online",
     )

@@ -66,7 +66,7 @@ def plan_outputs(
         varying=_varying(data, networks, terms, rows),
         no_sparse=_no_sparse(terms),
         no_sampled=_no_sampled(terms),
-        free=_free_bytes(root, config),
+        volume=_volume_bytes(root, config),
     )
     choice = choose(config.teacher_outputs, facts)
     return OutputsPlan(choice, classes, facts.temperatures, tuple(layers), head, root)
@@ -92,14 +92,14 @@ def softening_temperatures(terms: Sequence[TermPlan]) -> tuple[float, ...]:
     return tuple(sorted({term.temperature for term in terms if term.term.type in _SPARSE}))
 
 
-def _free_bytes(root: Path, config: TrainerConfig) -> int:
-    """What the volume has left. Raises ContractBroken where nothing can be written there and it would be."""
+def _volume_bytes(root: Path, config: TrainerConfig) -> int:
+    """The size of the store's volume. Raises ContractBroken where nothing can be written there and it would be."""
     if config.teacher_outputs.mode is OutputsMode.ONLINE:
         return 0
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=root.parent):
-            return shutil.disk_usage(root.parent).free
+            return shutil.disk_usage(root.parent).total
     except OSError as error:
         raise ContractBroken(
             "StoreNotWritable",
