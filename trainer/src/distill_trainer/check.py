@@ -20,6 +20,7 @@ from distill_trainer.export import check_installed
 from distill_trainer.losses import TermPlan
 from distill_trainer.models import ModelSource, Signature, count_parameters, open_model
 from distill_trainer.models.builtin import INPUT_LAYER
+from distill_trainer.models.class_names import class_order
 from distill_trainer.output import check_writable
 from distill_trainer.plan import Networks, plan_terms, term_warnings
 from distill_trainer.tasks import Sources, TaskKit, kit_of
@@ -75,6 +76,7 @@ def check(config: TrainerConfig) -> Contract:
     _check_splits(data)
     _check_classes(teacher, data, "teacher")
     _check_classes(student, data, "student")
+    order = _check_class_order(teacher, signature, data)
     networks = [
         _on_meta(source, data, kit, field) for source, field in ((teacher, "teacher"), (student, "student"))
     ]
@@ -101,7 +103,7 @@ def check(config: TrainerConfig) -> Contract:
         outputs,
         signature,
         kit.samples_are(data),
-        (*data.says, outputs.choice.note),
+        (*data.says, *order, outputs.choice.note),
     )
 
 
@@ -124,6 +126,21 @@ def _check_classes(source: ModelSource, data: Description, field: str) -> None:
         f'{field} predicts {classes} classes (head "{head}", weights {source.weights_name}), dataset "{data.name}" has '
         f"{len(data.classes)} labels; use a {field} trained on these labels, or set dataset.columns.label. {NO_GPU}",
     )
+
+
+def _check_class_order(teacher: ModelSource, signature: Signature, data: Description) -> tuple[str, ...]:
+    """A sentence where the teacher's outputs are not plainly in the data's order; builtin teachers have the data's own."""
+    names = teacher.class_names()
+    if names is None or not signature.names:
+        return ()
+    found = class_order(names, signature.names)
+    if found.fault:
+        raise ContractBroken(
+            "ClassNamesMismatch",
+            f'teacher {teacher.name} {found.fault}; give id2label of its config.json the names of dataset "{data.name}", in '
+            f"the order of its outputs. {NO_GPU}",
+        )
+    return (f"teacher {teacher.name} {found.said}",) if found.said else ()
 
 
 def _on_meta(source: ModelSource, data: Description, kit: TaskKit, field: str) -> nn.Module:

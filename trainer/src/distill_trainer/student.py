@@ -93,7 +93,7 @@ def load_student(folder: Path) -> Student:
     shape = _shape(reads)
     classes = tuple(str(name) for name in config["classes"])
     source = reopen(config["model"], folder)
-    model = source.build(Signature(task, len(classes), shape))
+    model = source.build(Signature(task, len(classes), shape, classes))
     source.read(model, folder)
     return Student(task, model.eval(), classes, shape, _encoder(reads, source))
 

@@ -81,6 +81,10 @@ class BuiltinSource:
         rows = (self.trained_shapes() or {}).get(f"{HEAD}.weight", ())
         return (HEAD, rows[0]) if rows else None
 
+    def class_names(self) -> None:
+        """None: its outputs are those of the data that it was trained on, in their order."""
+        return
+
     def build(self, signature: Signature) -> nn.Module:
         """The network, sized by the data. Raises ContractBroken where the data are no pictures."""
         if signature.shape is None:

@@ -7,6 +7,7 @@ teacher and student see the same batch whatever they are. Transformers is import
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,9 +19,10 @@ from distill_api.training import Task
 from distill_trainer import uris, weights
 from distill_trainer.errors import ConfigInvalid, ContractBroken
 from distill_trainer.models import hub
+from distill_trainer.models.class_names import ClassOrder, class_order
 from distill_trainer.models.preprocessing import Preprocessing
 from distill_trainer.models.source import Signature
-from distill_trainer.models.text_network import TextNetwork
+from distill_trainer.models.text_network import TextNetwork, order_of
 
 _AUTO: dict[Task, str] = {
     Task.IMAGE_CLASSIFICATION: "AutoModelForImageClassification",
@@ -33,15 +35,21 @@ _HEAD_SIZES = {"id2label", "label2id", "num_labels"}
 class Classifier(nn.Module):
     """A Transformers image classifier behind its own preprocessing."""
 
-    def __init__(self, model: nn.Module, preprocessing: Preprocessing) -> None:
+    order: Tensor | None
+
+    def __init__(
+        self, model: nn.Module, preprocessing: Preprocessing, order: Sequence[int] | None = None
+    ) -> None:
+        """`order` names the output of each class of the data."""
         super().__init__()
         self.model = model
         self.preprocessing = preprocessing
+        self.register_buffer("order", order_of(order))
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, C, H, W] in [0, 1] → logits [B, classes]."""
         logits: Tensor = self.model(pixel_values=self.preprocessing.apply(images)).logits
-        return logits
+        return logits if self.order is None else logits[:, self.order]
 
 
 class HuggingFaceSource:
@@ -104,6 +112,11 @@ class HuggingFaceSource:
         labels = self._config.get("id2label")
         return ("classifier", len(labels) if labels else int(self._config.get("num_labels", 2)))
 
+    def class_names(self) -> tuple[str, ...]:
+        """`id2label` of the config, in the order of the outputs; empty where it says nothing."""
+        labels = self._config.get("id2label") or {}
+        return tuple(str(labels[key]) for key in sorted(labels, key=int))
+
     def build(self, signature: Signature) -> nn.Module:
         """The network of the config with the task's head. Raises ContractBroken where it cannot have one."""
         auto = getattr(hub.transformers_library(), _AUTO[signature.task])
@@ -116,10 +129,11 @@ class HuggingFaceSource:
                 f"{self._field}.huggingFace.id {self._name!r} is a {config.model_type} model, which has no "
                 f"{_AUTO[signature.task]}, and task is {signature.task.value}; name a model for this task",
             ) from error
+        order = self._order(signature).order
         if signature.shape is None:
-            return TextNetwork(model)
+            return TextNetwork(model, order=order)
         preprocessing = Preprocessing.of(self._preprocessor, self._config, signature.shape, field=self._field)
-        return Classifier(model, preprocessing)
+        return Classifier(model, preprocessing, order)
 
     def load(self, module: nn.Module) -> None:
         """Load the folder's weights; a student's head of another class count starts fresh, and it is said."""
@@ -195,9 +209,16 @@ class HuggingFaceSource:
                 "Transformers does not know; name a folder that save_pretrained wrote",
             )
         config = transformers.AutoConfig.for_model(kind, **settings)
-        if len(config.id2label) != signature.classes:
+        names = self.class_names() if self._order(signature).named else signature.names
+        if names:
+            config.id2label = dict(enumerate(names))
+            config.label2id = {name: place for place, name in enumerate(names)}
+        elif len(config.id2label) != signature.classes:
             config.num_labels = signature.classes
         return config
+
+    def _order(self, signature: Signature) -> ClassOrder:
+        return class_order(self.class_names(), signature.names) if signature.names else ClassOrder()
 
 
 def _network(module: nn.Module) -> nn.Module:

@@ -18,12 +18,14 @@ Shape = tuple[int, int, int]
 class Signature:
     """What goes into a network and what comes out, as the task and the data ask for it.
 
-    `classes` is the number of logits of a row; `shape` is that of one picture, None for text.
+    `classes` is the number of logits of a row; `shape` is that of one picture, None for text. `names` are the classes in
+    the data's order, empty where they have none (tokens): networks give their logits in this order.
     """
 
     task: Task
     classes: int
     shape: Shape | None = None
+    names: tuple[str, ...] = ()
 
 
 class ModelSource(Protocol):
@@ -42,6 +44,9 @@ class ModelSource(Protocol):
 
     def trained_classes(self) -> tuple[str, int] | None:
         """Name of the head and its number of classes, read from the trained weights; None where that is open."""
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of its outputs in its own order, empty where it says none; None where the data's order is its own."""
 
     def trained_shapes(self) -> dict[str, tuple[int, ...]] | None:
         """Shape of every trained tensor by name, without reading the tensors; None where there are no weights."""

@@ -32,7 +32,7 @@ class ImageClassification:
 
     def signature(self, data: Description) -> Signature:
         """See TaskKit."""
-        return Signature(Task.IMAGE_CLASSIFICATION, len(data.classes), data.shape)
+        return Signature(Task.IMAGE_CLASSIFICATION, len(data.classes), data.shape, data.classes)
 
     def samples_are(self, data: Description) -> str:
         """See TaskKit."""

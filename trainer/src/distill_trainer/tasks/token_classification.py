@@ -43,7 +43,7 @@ class TokenClassification:
 
     def signature(self, data: Description) -> Signature:
         """See TaskKit."""
-        return Signature(TASK, len(data.classes))
+        return Signature(TASK, len(data.classes), names=data.classes)
 
     def samples_are(self, data: Description) -> str:  # noqa: ARG002
         """See TaskKit."""
