@@ -6,7 +6,7 @@ TESTS ?=
 NONE_IS_FINE = $(if $(TESTS),|| test $$? -eq 5)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint verify generate bench-quality bench-operator up down status clean
+.PHONY: help setup demo test test-fast lint verify generate bench-quality bench-operator bench-trainer up down status clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ bench-quality: setup ## does distilling help? students with and without a teache
 
 bench-operator: setup ## apply to Job: how long, and how many API requests
 	@$(BIN)/python tests/bench/operator_cost.py
+
+bench-trainer: setup ## losses of language models: time and memory beside Liger, TRL and the plain loss
+	@$(BIN)/python tests/bench/trainer_losses.py
 
 up: setup ## start the local Kubernetes with KServe and leave it running
 	@$(BIN)/distill up --with kserve

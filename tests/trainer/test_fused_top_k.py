@@ -145,6 +145,7 @@ def test_chunked_cross_entropy(chunk):
     wanted = cross_entropy(whole_logits(it.student, it.student_head)[:, :WORDS], LABELS)
     torch.testing.assert_close(found.total, wanted)
     torch.testing.assert_close(found.task, wanted)
+    assert found.terms == ()
     for one, other in zip(gradients(found.total, it.leaves()), gradients(wanted, it.leaves()), strict=True):
         torch.testing.assert_close(one, other)
 

@@ -5,6 +5,8 @@ Each gives the same numbers as the plain losses of this package do on logits. Ro
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -105,7 +107,8 @@ def chunked_cross_entropy(
     """Mean over rows of −log softmax(z_s)[label], as in `fused_kl`."""
     hidden, columns = flat_rows(student_hidden, mask), real_columns(columns, student=student_head)
     rows = CrossEntropyRows(Labels(flat_labels(labels, mask, len(hidden)), 1.0))
-    return _parts(rows, hidden, student_head, None, 1.0, count, columns, chunk)
+    parts = _parts(rows, hidden, student_head, None, 1.0, count, columns, chunk)
+    return replace(parts, terms=())
 
 
 def _parts(
