@@ -13,7 +13,7 @@ from distill_trainer.losses.kl_divergence import jensen_shannon, reverse_kl, ske
 from distill_trainer.losses.mse_logits import mse_logits
 from distill_trainer.losses.rows import real_columns
 from distill_trainer.losses.soft_target_cross_entropy import soft_target_cross_entropy
-from distill_trainer.step import make_optimizer, train_step
+from distill_trainer.step import Example, make_optimizer, train_step
 
 TEACHER, STUDENT = [2.0, 0.0, -1.0], [0.0, 1.0, 0.0]
 LABELS = torch.tensor([0, 3, 1, 2, 2, 0])
@@ -187,9 +187,7 @@ def test_one_step_on_a_table_of_logits_moves_it_by_the_gradient():
         table,
         optimizer,
         objective(0, 1, type="Decoupled", alpha=1, beta=8),
-        torch.tensor([0]),
-        Outputs(torch.tensor([[60.0, 5.0, 0.0]])),
-        Targets(torch.tensor([0])),
+        [Example(torch.tensor([0]), Outputs(torch.tensor([[60.0, 5.0, 0.0]])), Targets(torch.tensor([0])))],
         rate=1.0,
         clip=None,
     )

@@ -41,6 +41,13 @@ class LearningRateSchedule(StrEnum):
     CONSTANT = "Constant"
 
 
+class Precision(StrEnum):
+    """What the networks compute in while they are trained; parameters, losses and steps are 32 bits in both."""
+
+    FP32 = "FP32"
+    BF16 = "BF16"
+
+
 class Objective(ApiModel):
     """L = α·CE(student, labels) + (1−α)·Σ wᵢ·Lᵢ(student, teacher).
 
@@ -79,7 +86,20 @@ class Training(ApiModel):
     """The training loop."""
 
     epochs: int = Field(default=20, ge=1, le=100_000, description="Passes over the training data.")
-    batch_size: int = Field(default=64, ge=1, le=1_048_576, description="Samples per optimizer step.")
+    batch_size: int = Field(
+        default=64, ge=1, le=1_048_576, description="Samples per optimizer step, of all processes together."
+    )
+    gradient_accumulation: int = Field(
+        default=1,
+        ge=1,
+        le=65_536,
+        description="Parts that each process cuts its share of a batch into, one after the other: memory for a part, the step of "
+        "the whole batch.",
+    )
+    precision: Precision = Field(
+        default=Precision.FP32,
+        description="FP32, or BF16: the student's passes in half the memory, parameters and losses in 32 bits all the same.",
+    )
     optimizer: Optimizer = Field(default=Optimizer.ADAMW, description="AdamW or SGD (momentum 0.9).")
     learning_rate: float = Field(
         default=0.002,

@@ -16,10 +16,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from distill_api.naming import digest, short
+from distill_trainer.errors import UserError
 from distill_trainer.files import new_folder
 from distill_trainer.snapshot import Best, EpochRecord, Position, Snapshot
 from distill_trainer.weights import file_digest
@@ -58,15 +60,39 @@ class CheckpointStore:
         return self._folder
 
     def save(self, snapshot: Snapshot) -> Path:
-        """Write a checkpoint and drop those beyond the newest two; its folder."""
+        """Write a checkpoint and drop those beyond the newest two; its folder.
+
+        Where the disk is full the older ones but the newest make room, once. Raises UserError (CheckpointNotWritten);
+        what was written before is whole either way.
+        """
+        try:
+            return self._write(snapshot)
+        except (OSError, SafetensorError) as error:
+            log.warning(
+                "a checkpoint cannot be written (%s): tried once more with all but the newest removed", error
+            )
+            self._keep(1)
+        try:
+            return self._write(snapshot)
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                "CheckpointNotWritten",
+                f"output.uri: the checkpoint of step {snapshot.position.step} cannot be written to {self._folder} ({error}); "
+                "give the volume more space: the next start goes on from the checkpoint before it",
+            ) from error
+
+    def _write(self, snapshot: Snapshot) -> Path:
         target = self._folder / f"step-{snapshot.position.step:09d}-epoch-{snapshot.position.epoch:06d}"
         with new_folder(target) as folder:
             save_file(_flat(snapshot), folder / _STATE)
             manifest = _manifest(snapshot, self._identity, file_digest(folder / _STATE))
             (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        for old in self._folders()[KEEP:]:
-            shutil.rmtree(old, ignore_errors=True)
+        self._keep(KEEP)
         return target
+
+    def _keep(self, newest: int) -> None:
+        for old in self._folders()[newest:]:
+            shutil.rmtree(old, ignore_errors=True)
 
     def latest(self) -> Snapshot | None:
         """The newest checkpoint that is whole and belongs to this run."""

@@ -6,22 +6,21 @@ Called by `run`. What changes the student is in `step`; when and in which order 
 from __future__ import annotations
 
 import logging
-import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from distill_api.status import Losses, TermLoss
-from distill_api.training import Metric, Training
+from distill_api.training import Metric
 from distill_trainer.checkpoint import CheckpointStore
-from distill_trainer.data import DataSet
+from distill_trainer.divergence import diverged, going_back, is_lost, slowed
 from distill_trainer.errors import Disrupted, Diverged
-from distill_trainer.evaluate import BATCH, predict
-from distill_trainer.losses import Combined, Targets
+from distill_trainer.evaluate import predict
 from distill_trainer.metrics import score
 from distill_trainer.order import batch_count, epoch_batches
+from distill_trainer.parts import Parts, Trained, examples, smallest_part
 from distill_trainer.progress import ProgressBoard
 from distill_trainer.schedule import learning_rate
 from distill_trainer.snapshot import (
@@ -35,35 +34,11 @@ from distill_trainer.snapshot import (
 )
 from distill_trainer.step import make_optimizer, train_step
 from distill_trainer.stop import StopSignal
-from distill_trainer.teacher_outputs import TeacherOutputs
 from distill_trainer.weights import plain_tensors
 
 DRAIN_EVERY = 10
 """Steps between readings of the losses: each reading waits for the GPU."""
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a training is made of."""
-
-    student: nn.Module
-    teacher: TeacherOutputs
-    objective: Combined
-    data: DataSet
-    training: Training
-    metric: Metric
-    teacher_metric: float
-    device: torch.device
-    evaluation_batch: int = BATCH
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The end of a training: the best epoch is in the student already."""
-
-    history: tuple[EpochRecord, ...]
-    best: Best
 
 
 class Trainer:
@@ -78,9 +53,11 @@ class Trainer:
         self._stop = stop
         self._optimizer = make_optimizer(parts.student, parts.training, parts.objective.parameters())
         self._names = parts.objective.names
+        self._smallest = smallest_part(parts.student)
         self._position = Position()
         self._history: tuple[EpochRecord, ...] = ()
         self._best: Best | None = None
+        self._start: Snapshot | None = None
         self._per_epoch = batch_count(len(parts.data.train), parts.training.batch_size)
         self._total = self._per_epoch * parts.training.epochs
 
@@ -91,19 +68,47 @@ class Trainer:
             step=self._position.step, total_steps=self._total, epochs=self._parts.training.epochs
         )
         while self._position.epoch <= self._parts.training.epochs:
-            self._epoch()
+            try:
+                self._epoch()
+            except Diverged as end:
+                self._go_back(end)
         if self._best is None:
             raise RuntimeError("no epoch was trained")
         self._parts.student.load_state_dict(self._best.state)
-        return Trained(self._history, self._best)
+        return Trained(self._history, self._best, self._says())
 
     def _resume(self) -> None:
-        snapshot = self._checkpoints.latest()
-        if snapshot is None:
-            return
+        """From the last checkpoint of the leader, which all processes are given."""
+        ranks = self._parts.ranks
+        snapshot = ranks.from_leader(self._checkpoints.latest() if ranks.leads else None)
+        if snapshot is not None:
+            self._restore(snapshot)
+            log.info("going on from the checkpoint at step %d of %d", self._position.step, self._total)
+        else:
+            ranks.copy_leader(self._parts.student)
+            ranks.copy_leader(self._parts.objective)
+        self._start = snapshot or self._snapshot()
+
+    def _restore(self, snapshot: Snapshot) -> None:
         restore(snapshot, self._parts.student, self._parts.objective, self._optimizer)
         self._position, self._history, self._best = snapshot.position, snapshot.history, snapshot.best
-        log.info("going on from the checkpoint at step %d of %d", self._position.step, self._total)
+
+    def _go_back(self, end: Diverged) -> None:
+        """To the last checkpoint, or to where this start began, once in the life of a training."""
+        if self._position.lost_at is not None:
+            raise end
+        lost_at, ranks = self._position.step, self._parts.ranks
+        safe = ranks.from_leader(self._checkpoints.latest() if ranks.leads else None) or self._start
+        if safe is None:
+            raise end
+        self._optimizer.state.clear()
+        self._restore(replace(safe, position=slowed(lost_at, safe.position)))
+        log.warning("%s", *self._says())
+
+    def _says(self) -> tuple[str, ...]:
+        if self._position.lost_at is None:
+            return ()
+        return (going_back(self._position, self._total, self._parts.training),)
 
     def _epoch(self) -> None:
         began = time.monotonic()
@@ -119,29 +124,34 @@ class Trainer:
             samples += len(indices)
             done = self._position.batches_done + 1
             self._position = replace(self._position, batches_done=done, step=self._position.step + 1)
-            if done % DRAIN_EVERY == 0 or done == len(order) or self._stop.requested:
+            stopping = self._parts.ranks.any(self._stop.requested)
+            if done % DRAIN_EVERY == 0 or done == len(order) or stopping:
                 self._drain(sums, drained, samples)
                 drained, samples = self._position, 0
-            if self._stop.requested:
+            if stopping:
                 raise self._disrupted()
         self._finish_epoch(time.monotonic() - began)
 
     def _step(self, indices: Tensor) -> Tensor:
-        """One step; its losses as float64 [3 + terms]."""
+        """One step; its losses as float64 [3 + terms], of all processes together."""
         parts = self._parts
-        batch = parts.data.train.batch(indices).to(parts.device)
-        rate = learning_rate(self._position.step, self._total, parts.training)
+        parts.ranks.seed(parts.training.seed, self._position.step)
         losses = train_step(
             parts.student,
             self._optimizer,
             parts.objective,
-            batch.inputs,
-            parts.teacher.outputs(batch),
-            Targets(batch.labels, rows=batch.rows, mask=batch.mask, tokens=batch.tokens),
-            rate=rate,
+            examples(parts, indices, self._smallest),
+            rate=self._rate(self._position.step),
             clip=parts.training.gradient_clip,
+            ranks=parts.ranks,
+            precision=parts.training.precision,
         )
-        return losses.stacked()
+        if losses is not None:
+            return parts.ranks.add(losses.stacked())
+        return parts.ranks.add(torch.zeros(3 + len(self._names), dtype=torch.float64, device=parts.device))
+
+    def _rate(self, step: int) -> float:
+        return self._position.rate_scale * learning_rate(step, self._total, self._parts.training)
 
     def _drain(self, sums: Tensor, since: Position, samples: int) -> None:
         """Read the losses, tell the board, and stop where they are no numbers any more."""
@@ -151,8 +161,8 @@ class Trainer:
         total, task, distillation, *terms = (
             (now - before) / steps for now, before in zip(values, self._sums(since), strict=True)
         )
-        if not all(map(math.isfinite, values)):
-            raise self._diverged(since.step + 1)
+        if is_lost(values, total, self._history):
+            raise diverged(since.step + 1, self._position.step, self._total, self._parts.training)
         named = [TermLoss(name=name, value=value) for name, value in zip(self._names, terms, strict=True)]
         losses = Losses(total=total, task=task, distillation=distillation, terms=named)
         self._board.steps(
@@ -160,19 +170,16 @@ class Trainer:
         )
 
     def _finish_epoch(self, seconds: float) -> None:
-        try:
-            metric = self._validate()
-        except Disrupted:
-            raise self._disrupted() from None
+        metric = self._validate()
         record = self._record(metric, seconds)
         self._history = (*self._history, record)
         if self._best is None or metric > self._best.metric:
             self._best = Best(record.epoch, metric, plain_tensors(self._parts.student.state_dict()))
-        self._position = Position(epoch=self._position.epoch + 1, step=self._position.step)
+        self._position = replace(self._position, epoch=self._position.epoch + 1, batches_done=0, sums=())
         self._board.metrics(student=metric, teacher=self._parts.teacher_metric)
-        self._checkpoints.save(self._snapshot())
+        self._save()
         _say(record, self._parts.training.epochs, self._parts.metric, self._board)
-        if self._stop.requested:
+        if self._parts.ranks.any(self._stop.requested):
             raise self._disrupted(saved=True)
 
     def _sums(self, position: Position) -> tuple[float, ...]:
@@ -180,14 +187,25 @@ class Trainer:
         return position.sums or (0.0,) * (3 + len(self._names))
 
     def _validate(self) -> float:
+        """The leader's metric, which the others wait for. Raises Disrupted in all of them, after a checkpoint."""
+        metric = self._parts.ranks.from_leader(self._measured() if self._parts.ranks.leads else None)
+        if metric is None:
+            raise self._disrupted()
+        return metric
+
+    def _measured(self) -> float | None:
+        """None where it was asked to stop."""
         parts = self._parts
-        judged = predict(
-            [parts.student],
-            parts.data.validation,
-            parts.device,
-            self._stop,
-            batch_size=parts.evaluation_batch,
-        )
+        try:
+            judged = predict(
+                [parts.student],
+                parts.data.validation,
+                parts.device,
+                self._stop,
+                batch_size=parts.evaluation_batch,
+            )
+        except Disrupted:
+            return None
         return score(parts.metric, judged.models[0].classes, judged.labels)
 
     def _record(self, metric: float, seconds: float) -> EpochRecord:
@@ -201,7 +219,7 @@ class Trainer:
             distillation_loss=distillation,
             student_metric=metric,
             teacher_metric=self._parts.teacher_metric,
-            learning_rate=learning_rate(self._position.step - 1, self._total, self._parts.training),
+            learning_rate=self._rate(self._position.step - 1),
             seconds=round(seconds, 3),
             terms=dict(zip(self._names, terms, strict=True)),
         )
@@ -219,18 +237,15 @@ class Trainer:
 
     def _disrupted(self, *, saved: bool = False) -> Disrupted:
         if not saved:
-            self._checkpoints.save(self._snapshot())
+            self._save()
         return Disrupted(
             f"stopped by a signal at step {self._position.step} of {self._total}; a checkpoint is written and the next start goes on from it"
         )
 
-    def _diverged(self, first: int) -> Diverged:
-        training = self._parts.training
-        clip = "lower it" if training.gradient_clip else "lower it or set training.gradientClip"
-        return Diverged(
-            f"the loss is no finite number any more (step {first} to {self._position.step} of {self._total}, "
-            f"training.learningRate {training.learning_rate:g}): {clip}"
-        )
+    def _save(self) -> None:
+        """A checkpoint, by the leader; the others take its word for it at the next meeting."""
+        if self._parts.ranks.leads:
+            self._checkpoints.save(self._snapshot())
 
 
 def _say(record: EpochRecord, epochs: int, metric: Metric, board: ProgressBoard) -> None:

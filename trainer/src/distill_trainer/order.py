@@ -32,3 +32,12 @@ def batch_count(samples: int, batch_size: int) -> int:
     """How many batches `batches` makes."""
     count = -(-samples // batch_size)
     return count - 1 if count > 1 and batch_size > 1 and samples % batch_size == 1 else count
+
+
+def own_parts(indices: Tensor, cuts: int, *, smallest: int, rank: int, world: int) -> list[Tensor]:
+    """The micro-batches of a step that process `rank` of `world` takes, the step cut into world · cuts parts.
+
+    No part has fewer than `smallest` samples, so that a short last step is cut into fewer; a process may then have none.
+    """
+    count = max(1, min(world * cuts, len(indices) // smallest))
+    return list(torch.tensor_split(indices, count)[rank::world])

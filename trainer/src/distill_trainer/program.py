@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from distill_api.contract import ExitCode, Outcome, TrainerConfig
@@ -14,6 +15,7 @@ from distill_trainer.check import check
 from distill_trainer.config import read_config
 from distill_trainer.errors import Disrupted, UserError
 from distill_trainer.progress import ProgressBoard
+from distill_trainer.ranks import joined, leads
 from distill_trainer.run import train
 from distill_trainer.serve_progress import serving
 from distill_trainer.stop import StopSignal
@@ -25,7 +27,8 @@ Watch = Callable[[Progress], None]
 def run(command: str, config: Path, stop: StopSignal, watch: Watch | None = None) -> ExitCode:
     """Run `check` or `train`; `watch` is told of every change of the progress. Never raises."""
     code, answer = _guarded(command, config, stop, watch)
-    outcome.write(answer)
+    if leads():
+        outcome.write(answer)
     if code is not ExitCode.SUCCEEDED:
         print(answer.message, file=sys.stderr)
     return code
@@ -51,12 +54,14 @@ def _check(config: TrainerConfig) -> Outcome:
 
 
 def _train(config: TrainerConfig, stop: StopSignal, watch: Watch | None) -> Outcome:
-    board = ProgressBoard(watch)
-    with serving(board, metric=config.evaluation.metric.value):
-        try:
-            return train(config, board, stop)
-        finally:
-            board.close()
+    with joined() as ranks:
+        board = ProgressBoard(watch if ranks.leads else None)
+        pages = serving(board, metric=config.evaluation.metric.value) if ranks.leads else nullcontext()
+        with pages:
+            try:
+                return train(config, board, stop, ranks)
+            finally:
+                board.close()
 
 
 def _unexpected(error: Exception) -> str:

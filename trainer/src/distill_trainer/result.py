@@ -22,9 +22,9 @@ from distill_trainer.checkpoint import Identity
 from distill_trainer.cost import forward_flops
 from distill_trainer.data import DataSet
 from distill_trainer.evaluate import Judged, Predictions, predict
-from distill_trainer.loop import Trained
 from distill_trainer.models import count_parameters
 from distill_trainer.output import REPORT, VersionFiles, Written, write_version
+from distill_trainer.parts import Trained
 from distill_trainer.progress import ProgressBoard
 from distill_trainer.stop import StopSignal
 from distill_trainer.tasks import kit_of

@@ -19,10 +19,13 @@ from distill_trainer.check import Contract, check
 from distill_trainer.checkpoint import CheckpointStore, Identity
 from distill_trainer.data import DataSet
 from distill_trainer.evaluate import predict
-from distill_trainer.loop import Parts, Trained, Trainer
+from distill_trainer.loop import Trainer
 from distill_trainer.metrics import score
 from distill_trainer.output import finished_version
+from distill_trainer.parts import Parts, Trained
+from distill_trainer.parts_check import check_parts, part_warnings
 from distill_trainer.progress import ProgressBoard
+from distill_trainer.ranks import Ranks
 from distill_trainer.result import Finished, publish
 from distill_trainer.stop import StopSignal
 from distill_trainer.tasks import kit_of
@@ -42,9 +45,10 @@ class Models:
     teacher_digest: str
 
 
-def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal) -> Outcome:
-    """Train, compare, write. Raises UserError and Disrupted."""
+def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal, ranks: Ranks = Ranks()) -> Outcome:  # noqa: B008 - frozen
+    """Train, compare, write: the leader does what is not training, the others wait. Raises UserError and Disrupted."""
     contract = check(config)
+    check_parts(config, contract.terms, ranks.world)
     for warning in contract.warnings:
         log.warning("%s", warning)
     for note in contract.notes:
@@ -54,18 +58,25 @@ def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal) -> Outc
     data = kit_of(config.task).load(config, contract.sources)
     models = _load_models(contract, device, config.training.seed)
     identity = Identity(config.recipe_digest, data.digest, models.teacher_digest)
-    earlier = finished_version(output, identity, config.output.formats)
+    earlier = ranks.from_leader(
+        finished_version(output, identity, config.output.formats) if ranks.leads else None
+    )
     if earlier:
         log.info("this recipe is trained already: %s", earlier.message)
         return earlier
     stop.check()
     teacher = _teacher_outputs(config, contract, models, data, device, board, stop)
     contract = replace(contract, notes=(*contract.notes, *teacher.notes))
-    trained = _train(config, contract, models, teacher.source, data, device, output, identity, board, stop)
+    trained = _train(
+        config, contract, models, teacher.source, data, device, output, identity, board, stop, ranks
+    )
+    contract = replace(contract, warnings=(*contract.warnings, *trained.says))
     finished = Finished(
         config, contract, data, models.teacher, models.student, trained, identity, device, output
     )
-    return publish(finished, board, stop)
+    answer = ranks.from_leader(publish(finished, board, stop) if ranks.leads else None)
+    assert answer is not None  # noqa: S101 - the leader's
+    return answer
 
 
 def seed_everything(seed: int) -> torch.device:
@@ -116,6 +127,7 @@ def _train(
     identity: Identity,
     board: ProgressBoard,
     stop: StopSignal,
+    ranks: Ranks,
 ) -> Trained:
     kit = kit_of(config.task)
     at_once = kit.evaluation_batch(config.training)
@@ -132,6 +144,9 @@ def _train(
         teacher_metric=score(metric, judged.models[0].classes, judged.labels),
         device=device,
         evaluation_batch=at_once,
+        ranks=ranks,
     )
+    for warning in part_warnings(parts):
+        log.warning("%s", warning)
     board.stage("Training")
     return Trainer(parts, CheckpointStore(output, identity), board, stop).run()

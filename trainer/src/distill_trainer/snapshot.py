@@ -17,13 +17,16 @@ from distill_trainer.weights import plain_tensors
 class Position:
     """How far the training is: `batches_done` of `epoch` (from 1), and the sums of the epoch's losses so far.
 
-    The sums are total, task, distillation and each term; empty at an epoch's start.
+    The sums are total, task, distillation and each term; empty at an epoch's start. `rate_scale` is less than 1 once the
+    training went back from `lost_at`, the step where its loss was lost.
     """
 
     epoch: int = 1
     batches_done: int = 0
     step: int = 0
     sums: tuple[float, ...] = ()
+    rate_scale: float = 1.0
+    lost_at: int | None = None
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from distill_api.training import Optimizer, Training
-from distill_trainer.batch import Inputs
+from distill_api.training import Optimizer, Precision, Training
+from distill_trainer.batch import Inputs, any_tensor
 from distill_trainer.layers import watch
 from distill_trainer.losses import Combined, LossParts, Outputs, Targets
+from distill_trainer.losses.combined import added
+from distill_trainer.ranks import Ranks
 
 
 def make_optimizer(
@@ -36,28 +39,48 @@ def _shrink(optimizer: torch.optim.Optimizer, decay: float) -> None:
             weight.mul_(1 - group["lr"] * decay)
 
 
+@dataclass(frozen=True)
+class Example:
+    """A micro-batch as the step sees it. The targets carry the counts of the whole step."""
+
+    inputs: Inputs
+    teacher: Outputs
+    targets: Targets
+
+
 def train_step(
     student: nn.Module,
     optimizer: torch.optim.Optimizer,
     objective: Combined,
-    inputs: Inputs,
-    teacher: Outputs,
-    targets: Targets,
+    examples: Iterable[Example],
     *,
     rate: float,
     clip: float | None,
-) -> LossParts:
-    """Change the student once, on one batch; the parts are detached scalars."""
+    ranks: Ranks = Ranks(),  # noqa: B008 - frozen
+    precision: Precision = Precision.FP32,
+) -> LossParts | None:
+    """Change the student once, on the micro-batches of one step; what of its loss is this process's, detached scalars.
+
+    None where this process had no micro-batch: the gradients of the others reach it all the same.
+    """
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
-    with watch(student, objective.student_layers) as layers:
-        logits = student(inputs)
-    parts: LossParts = objective(Outputs(logits, layers), teacher, targets)
-    torch.autograd.backward(parts.total)
+    losses = [_backward(student, objective, example, precision) for example in examples]
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    ranks.add_gradients(weights)
     if clip is not None:
-        nn.utils.clip_grad_norm_(
-            [weight for group in optimizer.param_groups for weight in group["params"]], clip
-        )
+        nn.utils.clip_grad_norm_(weights, clip)
     optimizer.step()
+    return added(losses) if losses else None
+
+
+def _backward(student: nn.Module, objective: Combined, example: Example, precision: Precision) -> LossParts:
+    """Add a micro-batch's gradients. Its passes alone run in `precision`; losses and their softmax in 32 bits."""
+    device = any_tensor(example.inputs).device.type
+    low = torch.autocast(device, torch.bfloat16, enabled=precision is Precision.BF16)
+    with low, watch(student, objective.student_layers) as layers:
+        logits = student(example.inputs)
+    parts: LossParts = objective(Outputs(logits, layers), example.teacher, example.targets)
+    torch.autograd.backward(parts.total)
     return parts.detached()

@@ -31,6 +31,17 @@ class LossParts:
         return torch.stack([self.total, self.task, self.distillation, *self.terms]).double()
 
 
+def added(parts: Sequence[LossParts]) -> LossParts:
+    """The loss of a step from those of its micro-batches, each of them divided by the count of the whole step."""
+    first, *others = parts
+    for part in others:
+        terms = tuple(a + b for a, b in zip(first.terms, part.terms, strict=True))
+        first = LossParts(
+            first.total + part.total, first.task + part.task, first.distillation + part.distillation, terms
+        )
+    return first
+
+
 @dataclass(frozen=True)
 class Weighted:
     """A term with its weight wᵢ and the name that progress and report show."""

@@ -99,7 +99,7 @@ class RelationalTerm(TeacherTerm):
 
     def compare(self, student: Outputs, teacher: Outputs, targets: Targets) -> Tensor:
         """See TeacherTerm."""
-        return relational(
+        return targets.share * relational(
             student.of(self._student),
             teacher.of(self._teacher),
             distance=self._distance,

@@ -42,7 +42,8 @@ class Targets:
 
     `mask` (bool [...]) leaves padding out and `count` is the number of rows of the whole step; see `losses.rows`.
     Terms over layers see whole sequences: `tokens` (bool [B, L]) is true where a token stands, labelled or not, and
-    `samples` is the number of samples of the whole step, for tasks whose rows are not samples.
+    `samples` is the number of samples of the whole step, for tasks whose rows are not samples. `share` is the part of the
+    step's samples that are here: losses that compare samples, and have no count to divide by, are weighed by it.
     """
 
     labels: Tensor
@@ -51,6 +52,7 @@ class Targets:
     count: Count = None
     tokens: Tensor | None = None
     samples: Count = None
+    share: float = 1.0
 
     @property
     def sample_count(self) -> Count:

@@ -13,9 +13,10 @@ from distill_trainer.batch import Batch, any_tensor
 from distill_trainer.checkpoint import CheckpointStore, Identity
 from distill_trainer.data import DataSet, Split
 from distill_trainer.evaluate import predict
-from distill_trainer.loop import Parts, Trainer
+from distill_trainer.loop import Trainer
 from distill_trainer.losses import Outputs, kl_objective
 from distill_trainer.metrics import score
+from distill_trainer.parts import Parts
 from distill_trainer.progress import ProgressBoard
 from distill_trainer.snapshot import Snapshot
 from distill_trainer.stop import StopSignal
