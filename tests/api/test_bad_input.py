@@ -188,7 +188,7 @@ BAD = {
     ),
     "no source of the student": (
         {"spec.student.builtin": GONE},
-        ("spec.student: ", "set exactly one of builtin, huggingFace; set now: none"),
+        ("spec.student: ", "set exactly one of builtin, huggingFace; or initFromTeacher alone"),
     ),
     "two sources of the data": (
         {"spec.dataset.files": {"uri": "pvc://data/train", "format": "Idx"}},

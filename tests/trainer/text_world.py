@@ -67,10 +67,10 @@ def write_sentences(folder: Path, *, train: int = 240, test: int = 60) -> Path:
     return folder
 
 
-def write_teacher(folder: Path, *, steps: int = 150) -> Path:
+def write_teacher(folder: Path, *, steps: int = 150, **changes: Any) -> Path:
     """A tiny BERT that has learnt the sentences."""
     torch.manual_seed(0)
-    words, network = tokenizer(), BertForSequenceClassification(bert_config())
+    words, network = tokenizer(), BertForSequenceClassification(bert_config(**changes))
     rows, names = sentences(240, seed=1), sorted(WORDS)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     for step in range(steps):

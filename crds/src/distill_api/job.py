@@ -12,7 +12,7 @@ from distill_api.runtime import Policy, Resources
 from distill_api.sources import Dataset, Student, Teacher
 from distill_api.status import DistillationJobStatus
 from distill_api.teacher_outputs import TeacherOutputs
-from distill_api.training import Evaluation, Objective, Task, Training
+from distill_api.training import Evaluation, Metric, Objective, Task, Training
 
 _GATE_JUDGES_WHAT_IS_MEASURED = Rule(
     "!has(self.gate) || self.gate.metric == self.evaluation.metric",
@@ -29,12 +29,34 @@ _TOKENS_ARE_OF_TEXT = Rule(
     "has no effect on pictures: remove it",
     field="dataset.maxTokens",
 )
+_MESSAGES_ARE_OF_CHAT = Rule(
+    "!has(self.dataset.columns.messages) || self.task == 'CausalLM'",
+    "has an effect with task CausalLM alone: remove it",
+    field="dataset.columns.messages",
+)
+_PACKING_IS_OF_DOCUMENTS = Rule(
+    "!has(self.dataset.packing) || self.task == 'CausalLM'",
+    "has an effect with task CausalLM alone: remove it",
+    field="dataset.packing",
+)
+_TOKENS_ARE_RIGHT_OR_WRONG = Rule(
+    "self.task != 'CausalLM' || self.evaluation.metric == 'accuracy'",
+    "must be accuracy, of the next token, for task CausalLM; perplexity is measured beside it",
+    field="evaluation.metric",
+)
 
 
 class DistillationJobSpec(ApiModel):
     """A student to be trained from a teacher, compared with it, and served."""
 
-    cel = (_GATE_JUDGES_WHAT_IS_MEASURED, _GATE_USES_MEASURED_INTERVALS, _TOKENS_ARE_OF_TEXT)
+    cel = (
+        _GATE_JUDGES_WHAT_IS_MEASURED,
+        _GATE_USES_MEASURED_INTERVALS,
+        _TOKENS_ARE_OF_TEXT,
+        _MESSAGES_ARE_OF_CHAT,
+        _PACKING_IS_OF_DOCUMENTS,
+        _TOKENS_ARE_RIGHT_OR_WRONG,
+    )
     frozen_fields = (
         "task",
         "teacher",
@@ -50,7 +72,7 @@ class DistillationJobSpec(ApiModel):
 
     task: Task = Field(
         description="What the models predict: ImageClassification and TextClassification give one class per picture or text, "
-        "TokenClassification one per word."
+        "TokenClassification one per word; CausalLM gives the next token of a text."
     )
     teacher: Teacher = Field(
         description="The trained model whose outputs the student learns. Its parameters are never changed."
@@ -100,7 +122,11 @@ class DistillationJobSpec(ApiModel):
     @model_validator(mode="after")
     def _check_text(self) -> Self:
         pictures = self.task is Task.IMAGE_CLASSIFICATION
+        language = self.task is Task.CAUSAL_LM
         _TOKENS_ARE_OF_TEXT.check(holds=self.dataset.max_tokens is None or not pictures)
+        _MESSAGES_ARE_OF_CHAT.check(holds=self.dataset.columns.messages is None or language)
+        _PACKING_IS_OF_DOCUMENTS.check(holds=self.dataset.packing is None or language)
+        _TOKENS_ARE_RIGHT_OR_WRONG.check(holds=self.evaluation.metric is Metric.ACCURACY or not language)
         return self
 
     @model_validator(mode="after")

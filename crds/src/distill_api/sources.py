@@ -17,6 +17,21 @@ _TEACHER_IS_TRAINED = Rule(
     field="weights",
 )
 
+_STUDENT_HAS_A_SOURCE = Rule(
+    "has(self.builtin) != has(self.huggingFace) || (has(self.initFromTeacher) && !has(self.builtin))",
+    "set exactly one of builtin, huggingFace; or initFromTeacher alone, for some of the teacher's own layers",
+)
+_LAYERS_ARE_OF_TRANSFORMERS = Rule(
+    "!has(self.initFromTeacher) || !has(self.builtin)",
+    "copies layers of Transformers models, and builtin networks have none: remove it, or name a model with huggingFace",
+    field="initFromTeacher",
+)
+_ONE_START = Rule(
+    "!has(self.initFromTeacher) || !has(self.weights)",
+    "says where the student's parameters start, and so does weights: remove one of them",
+    field="initFromTeacher",
+)
+
 
 class BuiltinModel(ApiModel):
     """A small network that ships with the trainer."""
@@ -69,10 +84,28 @@ class Teacher(ApiModel):
         return self
 
 
+class InitFromTeacher(ApiModel):
+    """Which of the teacher's layers the student starts as; embeddings and head are copied with them."""
+
+    exactly_one_of = ("layers", "count")
+
+    layers: (
+        Annotated[list[Annotated[int, Field(ge=0, le=4095)]], Field(min_length=1, max_length=1024)] | None
+    ) = Field(
+        default=None,
+        description="Layers of the teacher, counted from 0, in the student's order: [0, 2, 4] makes three layers.",
+    )
+    count: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        default=None,
+        description="How many layers, spread evenly over the teacher's with the first and the last among them: 6 of 12 are "
+        "0, 2, 4, 7, 9 and 11.",
+    )
+
+
 class Student(ApiModel):
     """The smaller model that is trained."""
 
-    exactly_one_of = ("builtin", "hugging_face")
+    cel = (_STUDENT_HAS_A_SOURCE, _LAYERS_ARE_OF_TRANSFORMERS, _ONE_START)
 
     builtin: BuiltinModel | None = Field(
         default=None, description="A small network that ships with the trainer."
@@ -83,6 +116,20 @@ class Student(ApiModel):
     weights: Weights | None = Field(
         default=None, description="Parameters to start from; random when not given."
     )
+    init_from_teacher: InitFromTeacher | None = Field(
+        default=None,
+        description="Start from copies of the teacher's layers. Without huggingFace the student is the teacher with these "
+        "layers alone; with it the student's own config must have as many, of the teacher's width.",
+    )
+
+    @model_validator(mode="after")
+    def _check_start(self) -> Self:
+        copied, builtin = self.init_from_teacher is not None, self.builtin is not None
+        one = builtin != (self.hugging_face is not None)
+        _STUDENT_HAS_A_SOURCE.check(holds=one or (copied and not builtin))
+        _LAYERS_ARE_OF_TRANSFORMERS.check(holds=not (copied and builtin))
+        _ONE_START.check(holds=not copied or self.weights is None)
+        return self
 
 
 class FileFormat(StrEnum):
@@ -91,6 +138,7 @@ class FileFormat(StrEnum):
     PARQUET = "Parquet"
     CSV = "Csv"
     JSON_LINES = "JsonLines"
+    TEXT = "Text"
     IMAGE_FOLDER = "ImageFolder"
     IDX = "Idx"
 
@@ -109,7 +157,9 @@ class DatasetFiles(ApiModel):
     uri: Uri = Field(
         description="pvc://<claim>/<folder> (or file:///<folder>), with one sub-folder or file per split."
     )
-    format: FileFormat = Field(description="How the files hold the samples.")
+    format: FileFormat = Field(
+        description="How the files hold the samples. Text means .txt files with a document on each line that is not blank."
+    )
 
 
 class HuggingFaceDataset(ApiModel):
@@ -134,6 +184,11 @@ class Columns(ApiModel):
     text: Annotated[str, Field(min_length=1, max_length=128)] = Field(
         default="text", description="Name of the column with the text."
     )
+    messages: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        default=None,
+        description="Task CausalLM: name of the column with conversations, lists of {role, content}. It is read instead of "
+        "text; the assistant's answers alone are trained.",
+    )
     label: Annotated[str, Field(min_length=1, max_length=128)] = Field(
         default="label", description="Name of the column with the class."
     )
@@ -149,7 +204,8 @@ class Columns(ApiModel):
     @property
     def names(self) -> tuple[str, ...]:
         """All of them."""
-        return (self.image, self.text, self.label, self.tokens, self.tags)
+        chat = (self.messages,) if self.messages else ()
+        return (self.image, self.text, self.label, self.tokens, self.tags, *chat)
 
 
 class Splits(ApiModel):
@@ -192,6 +248,11 @@ class Dataset(ApiModel):
         default=None,
         description="Tasks of text: longer texts are cut after this many tokens. When not given 512, or what the models "
         "take if that is less.",
+    )
+    packing: bool | None = Field(
+        default=None,
+        description="Task CausalLM: true joins documents, each with its end token, and cuts them into samples of maxTokens "
+        "without padding; within a sample a document sees the ones before it. Else each document is a sample.",
     )
     limit: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = Field(
         default=None,

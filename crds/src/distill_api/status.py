@@ -108,6 +108,10 @@ class ModelResult(StatusModel):
     metric: float = Field(description="Value of the metric.")
     metric_low: float = Field(description="Lower end of its interval.")
     metric_high: float = Field(description="Upper end of its interval.")
+    perplexity: float | None = Field(
+        default=None,
+        description="Language models: the exponential of the mean negative log-likelihood of a token; less is better.",
+    )
     parameters: int = Field(description="Count of parameters.")
     bytes: int = Field(description="Size of the parameters.")
     latency_p50_seconds: float = Field(

@@ -17,6 +17,7 @@ class Task(StrEnum):
     IMAGE_CLASSIFICATION = "ImageClassification"
     TEXT_CLASSIFICATION = "TextClassification"
     TOKEN_CLASSIFICATION = "TokenClassification"  # noqa: S105 -- a task, no secret
+    CAUSAL_LM = "CausalLM"
 
 
 class Metric(StrEnum):
@@ -65,7 +66,8 @@ class Objective(ApiModel):
         default=4.0,
         gt=0,
         le=100,
-        description="Softens both distributions: more than 1 shows the student how classes resemble each other.",
+        description="Softens both distributions: more than 1 shows the student how classes resemble each other. Language "
+        "models usually take 1 or 2: softened over a whole vocabulary, unlikely tokens outweigh the likely ones.",
         json_schema_extra={
             "x-says": "must be more than 0 (4 is a good start; 1 leaves the logits as they are) and at most 100"
         },

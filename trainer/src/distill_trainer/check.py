@@ -13,21 +13,25 @@ import torch
 from torch import nn
 
 from distill_api.contract import TrainerConfig
+from distill_api.training import Task
 from distill_trainer import uris
 from distill_trainer.data import Description
 from distill_trainer.errors import ContractBroken
 from distill_trainer.export import check_installed
 from distill_trainer.losses import TermPlan
-from distill_trainer.models import ModelSource, Signature, count_parameters, open_model
+from distill_trainer.models import ModelSource, Signature, count_parameters, open_models
 from distill_trainer.models.builtin import INPUT_LAYER
 from distill_trainer.models.class_names import class_order
+from distill_trainer.models.from_teacher import LayerCopy, plan_copy
 from distill_trainer.output import check_writable
 from distill_trainer.plan import Networks, plan_terms, term_warnings
-from distill_trainer.tasks import Sources, TaskKit, kit_of
+from distill_trainer.tasks import Sources, TaskKit, kit_of, outputs_are
 from distill_trainer.teacher_outputs.planning import OutputsPlan, plan_outputs
 from distill_trainer.weights import compare_shapes
 
 NO_GPU = "No GPU was requested."
+USUAL_TEMPERATURE = 2
+"""Of language models, at most."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Contract:
     signature: Signature
     samples_are: str
     notes: tuple[str, ...] = ()
+    copied: LayerCopy | None = None
+    """Where the student starts as layers of the teacher."""
 
     @property
     def sources(self) -> Sources:
@@ -56,7 +62,7 @@ class Contract:
         """What the check says where all is well."""
         text = (
             f"teacher {self.teacher.name} ({self.teacher_parameters:,} parameters) and student {self.student.name} "
-            f"({self.student_parameters:,}) fit {self.data.name}: {len(self.data.classes)} classes, "
+            f"({self.student_parameters:,}) fit {self.data.name}: {outputs_are(self.signature)}, "
             f"{self.data.sizes['train']:,} training samples of {self.samples_are}"
         )
         return "; ".join([text, *self.warnings, *self.notes])
@@ -65,21 +71,21 @@ class Contract:
 def check(config: TrainerConfig) -> Contract:
     """Check everything that can be known before training. Raises UserError at the first fault."""
     kit = kit_of(config.task)
-    teacher, student = (
-        open_model(config.teacher, field="teacher"),
-        open_model(config.student, field="student"),
-    )
+    teacher, student = open_models(config.teacher, config.student)
     teacher.check_files()
     student.check_files()
     data = kit.describe(config, Sources(teacher, student))
     signature = kit.signature(data)
     _check_splits(data)
-    _check_classes(teacher, data, "teacher")
-    _check_classes(student, data, "student")
+    if config.task is not Task.CAUSAL_LM:  # its classes are the tokens, which the tokenizer was compared for
+        _check_classes(teacher, data, "teacher")
+        _check_classes(student, data, "student")
     order = _check_class_order(teacher, signature, data)
     networks = [
         _on_meta(source, data, kit, field) for source, field in ((teacher, "teacher"), (student, "student"))
     ]
+    init = config.student.init_from_teacher
+    copied = plan_copy(networks[0], networks[1], init) if init else None
     pair = Networks(networks[0], networks[1], kit.example(signature, 2, torch.device("meta")))
     terms = plan_terms(
         config.objective,
@@ -91,7 +97,7 @@ def check(config: TrainerConfig) -> Contract:
     check_writable(uris.resolve(config.output.uri, field="output.uri"), config.output.uri)
     outputs = plan_outputs(config, data, pair, terms, classes=signature.classes)
     sizes = [count_parameters(network) for network in networks]
-    warnings = tuple(_warnings(config, data, *sizes))
+    warnings = (*_warnings(config, data, *sizes), *_language_warnings(config, student, signature))
     return Contract(
         data,
         teacher,
@@ -104,6 +110,7 @@ def check(config: TrainerConfig) -> Contract:
         signature,
         kit.samples_are(data),
         (*data.says, *order, outputs.choice.note),
+        copied,
     )
 
 
@@ -204,4 +211,24 @@ def _warnings(config: TrainerConfig, data: Description, teacher: int, student: i
         yield (
             f"training.batchSize {config.training.batch_size} is more than the {data.sizes['train']} training samples: "
             "each epoch is one step"
+        )
+
+
+def _language_warnings(config: TrainerConfig, student: ModelSource, signature: Signature) -> Iterator[str]:
+    """What is allowed and odd of a language model."""
+    if config.task is not Task.CAUSAL_LM:
+        return
+    if config.objective.temperature > USUAL_TEMPERATURE:
+        yield (
+            f"objective.temperature is {config.objective.temperature:g}: for language models 1 or 2 is usual, since softened "
+            "over a whole vocabulary the unlikely tokens outweigh the likely ones"
+        )
+    columns, fresh = (
+        student.vocabulary() or 0,
+        not student.weights_name and not config.student.init_from_teacher,
+    )
+    if fresh and columns > signature.classes:
+        yield (
+            f"student: vocab_size is {columns} and the tokenizer has {signature.classes} tokens: the other columns of its head "
+            f"are never trained, and who generates could draw them; set vocab_size to {signature.classes} in its config.json"
         )

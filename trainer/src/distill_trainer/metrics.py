@@ -16,6 +16,8 @@ from distill_api.training import Metric
 
 Classes = NDArray[np.int64]
 ROUNDS = 2000
+CONFUSED_UP_TO = 1000
+"""Classes up to which a confusion matrix is made: 8 MB of numbers, and what somebody might still look through."""
 _CELLS_PER_CHUNK = 2_000_000
 
 
@@ -75,6 +77,11 @@ def compare(
         drop=_interval(values[1] - values[0], draws[1] - draws[0], confidence),
         agreement=float(np.mean(student == teacher)),
     )
+
+
+def perplexity(log_probabilities: NDArray[np.float32]) -> float:
+    """exp of the mean negative log-probability (nats, [N]) of what came: how many tokens a model wavers between."""
+    return float(np.exp(-np.mean(log_probabilities, dtype=np.float64)))
 
 
 def confusion(predicted: Classes, labels: Classes, classes: int) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ from torch import nn
 from distill_api.contract import Outcome, TrainerConfig
 from distill_api.naming import short
 from distill_api.status import Artifact, Drop, Export, Lineage, ModelResult, Result
+from distill_api.training import Task
 from distill_trainer import export, latency, metrics, report, student
 from distill_trainer.batch import Inputs
 from distill_trainer.calibration import expected_calibration_error
@@ -99,34 +100,43 @@ def measure(run: Finished, stop: StopSignal) -> Measured:
         seed=run.config.training.seed,
     )
     example = kit.example(run.contract.signature, 1, run.device)
-    return Measured(
-        judged,
-        comparison,
-        _model_result(run.teacher, example, comparison.teacher, teacher, judged.labels),
-        _model_result(run.student, example, comparison.student, pupil, judged.labels),
-    )
+    language = run.config.task is Task.CAUSAL_LM
+    results = [
+        _model_result(
+            model,
+            example,
+            interval,
+            expected_calibration_error(said.confidence, said.classes == judged.labels),
+            metrics.perplexity(said.label_log_probability) if language else None,
+        )
+        for model, interval, said in (
+            (run.teacher, comparison.teacher, teacher),
+            (run.student, comparison.student, pupil),
+        )
+    ]
+    return Measured(judged, comparison, *results)
 
 
 def _model_result(
     model: nn.Module,
     example: Inputs,
     value: metrics.Interval,
-    predicted: Predictions,
-    labels: metrics.Classes,
+    calibration_error: float,
+    perplexity: float | None,
 ) -> ModelResult:
     taken = latency.measure(model, example)
-    error = expected_calibration_error(predicted.confidence, predicted.classes == labels)
     size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     return ModelResult(
         metric=value.value,
         metric_low=value.low,
         metric_high=value.high,
+        perplexity=perplexity,
         parameters=count_parameters(model),
         bytes=size,
         latency_p50_seconds=float(f"{taken.p50:.4g}"),
         latency_p99_seconds=float(f"{taken.p99:.4g}"),
         flops=forward_flops(model, example),
-        calibration_error=float(f"{error:.4g}"),
+        calibration_error=float(f"{calibration_error:.4g}"),
     )
 
 
@@ -216,17 +226,27 @@ def _sentence(run: Finished, result: Result) -> str:
     return (
         f"student {run.contract.student.name} reaches {result.metric.value} {result.student.metric:.4f} on {result.samples} "
         f"test samples, teacher {run.contract.teacher.name} {result.teacher.metric:.4f}: {100 * result.retained:.1f} % "
-        f"of it with 1/{result.compression:.1f} of the parameters{warnings}"
+        f"of it with 1/{result.compression:.1f} of the parameters{_perplexities(result)}{warnings}"
     )
 
 
+def _perplexities(result: Result) -> str:
+    mine, theirs = result.student.perplexity, result.teacher.perplexity
+    return "" if mine is None or theirs is None else f"; perplexity {mine:.4g}, teacher's {theirs:.4g}"
+
+
 def _detail(run: Finished, measured: Measured) -> dict[str, Any]:
-    """What result.json has beyond the outcome: curves and confusion matrices, for whoever compares runs."""
+    """What result.json has beyond the outcome: curves, and confusion matrices where they can be looked through."""
     labels, classes = measured.judged.labels, len(run.data.classes)
-    return {
-        "classes": list(run.data.classes),
+    curves = {
         "bestEpoch": run.trained.best.epoch,
         "history": [asdict(record) for record in run.trained.history],
+    }
+    if classes > metrics.CONFUSED_UP_TO:
+        return curves
+    return {
+        "classes": list(run.data.classes),
+        **curves,
         "confusion": {
             "student": metrics.confusion(measured.student.classes, labels, classes).tolist(),
             "teacher": metrics.confusion(measured.teacher.classes, labels, classes).tolist(),

@@ -21,6 +21,7 @@ from distill_trainer.data import DataSet
 from distill_trainer.evaluate import predict
 from distill_trainer.loop import Trainer
 from distill_trainer.metrics import score
+from distill_trainer.models.from_teacher import copy_layers
 from distill_trainer.output import finished_version
 from distill_trainer.parts import Parts, Trained
 from distill_trainer.parts_check import check_parts, part_warnings
@@ -98,6 +99,8 @@ def _load_models(contract: Contract, device: torch.device, seed: int) -> Models:
     torch.manual_seed(seed)
     student = contract.student.build(contract.signature)
     contract.student.load(student)
+    if contract.copied:
+        copy_layers(teacher, student, contract.copied)
     teacher = teacher.eval().requires_grad_(requires_grad=False).to(device)
     return Models(teacher, student.to(device), state_digest(teacher))
 

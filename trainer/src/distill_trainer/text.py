@@ -38,7 +38,7 @@ class TextEncoder:
 def shared_encoder(dataset: Dataset, teacher: ModelSource, student: ModelSource) -> TextEncoder:
     """The tokenizer of both models; a student without one takes its teacher's.
 
-    Raises ContractBroken: TokenizerMissing, TokenizerMismatch, InputTooLong.
+    Raises ContractBroken: TokenizerMissing, TokenizerMismatch, VocabularyMismatch, InputTooLong.
     """
     tokenizer = teacher.tokenizer()
     if tokenizer is None:
@@ -50,6 +50,7 @@ def shared_encoder(dataset: Dataset, teacher: ModelSource, student: ModelSource)
     own = student.tokenizer()
     if own is not None:
         _refuse_another(tokenizer, own, teacher.name, student.name)
+    _refuse_unknown_tokens(tokenizer, teacher=teacher, student=student)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     return TextEncoder(tokenizer, _max_tokens(dataset, teacher, student))
@@ -82,6 +83,34 @@ def _refuse_another(teacher: Any, student: Any, teacher_name: str, student_name:
         f"teacher {teacher_name} and student {student_name} have different tokenizers ({why}): their tokens cannot be "
         "compared; name a student of the teacher's family, or one without a tokenizer, which takes the teacher's",
     )
+
+
+def vocabulary_size(tokenizer: Any) -> int:
+    """One more than the greatest id: what a model's table of tokens must have rows for."""
+    return 1 + max(map(int, tokenizer.get_vocab().values()))
+
+
+def token_names(tokenizer: Any) -> tuple[str, ...]:
+    """Every token as the tokenizer writes it, by id; ids without a token have their number."""
+    names = [f"<{place}>" for place in range(vocabulary_size(tokenizer))]
+    for name, place in tokenizer.get_vocab().items():
+        names[place] = name
+    return tuple(names)
+
+
+def _refuse_unknown_tokens(tokenizer: Any, **sources: ModelSource) -> None:
+    """A table may have more rows than there are tokens, never fewer."""
+    size = vocabulary_size(tokenizer)
+    for field, source in sources.items():
+        rows = source.vocabulary()
+        if rows is not None and rows < size:
+            last = tokenizer.convert_ids_to_tokens(size - 1)
+            raise ContractBroken(
+                "VocabularyMismatch",
+                f"{field} {source.name} knows {rows} tokens and the tokenizer has {size}, the last of them {last!r}: its "
+                f"texts would hold tokens beyond the vocabulary; name a {field} of at least {size} (vocab_size in its "
+                "config.json)",
+            )
 
 
 def _max_tokens(dataset: Dataset, teacher: ModelSource, student: ModelSource) -> int:

@@ -11,11 +11,14 @@ BEFORE_TRAINING = {"Loading", "Caching"}
 
 
 def model_name(model: Teacher | Student) -> str:
-    """What people call a model: its builtin name, or the last part of its hub id."""
+    """What people call a model: its builtin name, the last part of its hub id, or how much of its teacher it is."""
     if model.builtin is not None:
         return model.builtin.name
     if model.hugging_face is not None:
         return model.hugging_face.id.rstrip("/").rpartition("/")[2][:NAME_LIMIT]
+    init = model.init_from_teacher if isinstance(model, Student) else None
+    if init is not None:
+        return f"{init.count or len(init.layers or ())} of the teacher's layers"
     return "unknown"
 
 

@@ -20,7 +20,7 @@ from distill_api.contract import TrainerConfig
 from distill_trainer.batch import Inputs
 from distill_trainer.estimate.formulas import FP32
 from distill_trainer.estimate.inputs import Network
-from distill_trainer.models import ModelSource, Signature, open_model
+from distill_trainer.models import ModelSource, Signature, open_models
 from distill_trainer.tasks import Sources, kit_of
 from distill_trainer.text import shared_encoder
 
@@ -45,9 +45,7 @@ def count_job(config: TrainerConfig, element: int, tokens: int | None = None) ->
     Texts count with `tokens` each; with as many as they are cut at when not given.
     """
     kit = kit_of(config.task)
-    sources = Sources(
-        open_model(config.teacher, field="teacher"), open_model(config.student, field="student")
-    )
+    sources = Sources(*open_models(config.teacher, config.student))
     data = kit.describe(config, sources)
     signature = kit.signature(data)
     example = example_of(config, sources, signature, _BATCH, torch.device("meta"), tokens)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from distill_api.contract import TrainerConfig
 from distill_trainer.batch import moved
 from distill_trainer.estimate.count import Counted, build_on, example_of
-from distill_trainer.models import open_model
+from distill_trainer.models import open_models
 from distill_trainer.tasks import Sources, kit_of
 
 _SECONDS = 1.0
@@ -57,9 +57,7 @@ def _step(
 ) -> Callable[[], object]:
     """One pass of both and the student's backward pass."""
     kit = kit_of(config.task)
-    sources = Sources(
-        open_model(config.teacher, field="teacher"), open_model(config.student, field="student")
-    )
+    sources = Sources(*open_models(config.teacher, config.student))
     signature = kit.signature(kit.describe(config, sources))
     teacher = build_on(sources.teacher, signature, device).eval()
     student = build_on(sources.student, signature, device).train()

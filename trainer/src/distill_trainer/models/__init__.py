@@ -1,6 +1,6 @@
 """The networks that teach and learn: one interface over every place a model can come from.
 
-`open_model` turns the API's `Teacher` or `Student` into a `ModelSource`; the contract check asks it questions without
+`open_models` turns the API's `Teacher` and `Student` into a `ModelSource` each; the contract check asks it questions without
 building anything on a device, the training builds from it, and the written student keeps `config()` so that the
 server can make it again with `reopen`. A further kind of source is one file here, one line in `open_model` and one in
 `_REOPENERS`.
@@ -16,12 +16,21 @@ from torch import nn
 
 from distill_api.sources import BuiltinModel, Student, Teacher
 from distill_api.training import Task
-from distill_trainer.errors import ConfigInvalid
+from distill_trainer.errors import ConfigInvalid, ContractBroken
 from distill_trainer.models.builtin import BuiltinSource
 from distill_trainer.models.huggingface import HuggingFaceSource
 from distill_trainer.models.source import ModelSource, Shape, Signature
 
-__all__ = ["ModelSource", "Shape", "Signature", "builtin_network", "count_parameters", "open_model", "reopen"]
+__all__ = [
+    "ModelSource",
+    "Shape",
+    "Signature",
+    "builtin_network",
+    "count_parameters",
+    "open_model",
+    "open_models",
+    "reopen",
+]
 
 _REOPENERS: dict[str, Callable[[dict[str, Any], Path], ModelSource]] = {
     "builtin": BuiltinSource.reopened,
@@ -39,6 +48,28 @@ def open_model(model: Teacher | Student, *, field: str) -> ModelSource:
     if model.hugging_face is not None:
         return HuggingFaceSource.of(model.hugging_face, model.weights, field)
     raise ConfigInvalid(f"{field} names no model: set exactly one of builtin, huggingFace")
+
+
+def open_models(teacher: Teacher, student: Student) -> tuple[ModelSource, ModelSource]:
+    """Both; a student without a source of its own is made of its teacher's layers. Raises ContractBroken."""
+    found, init = open_model(teacher, field="teacher"), student.init_from_teacher
+    if init is None:
+        return found, open_model(student, field="student")
+    if not isinstance(found, HuggingFaceSource):
+        raise ContractBroken(
+            "LayerMismatch",
+            f"student.initFromTeacher copies layers of Transformers models, and teacher {found.name} is none: remove it",
+        )
+    if student.hugging_face is None:
+        return found, found.with_layers(init)
+    own = open_model(student, field="student")
+    if own.weights_name:
+        raise ContractBroken(
+            "TwoStarts",
+            f"student.huggingFace.id brings weights ({own.weights_name}), which student.initFromTeacher would replace: "
+            "remove one of them, or name a folder with a config alone",
+        )
+    return found, own
 
 
 def builtin_network(name: str, *, shape: Shape, classes: int) -> nn.Module:

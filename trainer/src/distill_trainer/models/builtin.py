@@ -112,6 +112,10 @@ class BuiltinSource:
         """None: it sees pictures."""
         return
 
+    def vocabulary(self) -> None:
+        """None: it sees pictures."""
+        return
+
     def write(self, module: nn.Module, folder: Path) -> None:
         """Everything of the network; nothing beside it is needed."""
         save_file(weights.plain_tensors(module.state_dict()), folder / weights.FILE)

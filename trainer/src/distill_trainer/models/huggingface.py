@@ -14,12 +14,13 @@ from typing import Any, cast
 from safetensors.torch import load_model
 from torch import Tensor, nn
 
-from distill_api.sources import HuggingFaceModel, Weights
+from distill_api.sources import HuggingFaceModel, InitFromTeacher, Weights
 from distill_api.training import Task
 from distill_trainer import uris, weights
 from distill_trainer.errors import ConfigInvalid, ContractBroken
 from distill_trainer.models import hub
 from distill_trainer.models.class_names import ClassOrder, class_order
+from distill_trainer.models.from_teacher import chosen_layers, thinned
 from distill_trainer.models.preprocessing import Preprocessing
 from distill_trainer.models.source import Signature
 from distill_trainer.models.text_network import TextNetwork, order_of
@@ -28,8 +29,11 @@ _AUTO: dict[Task, str] = {
     Task.IMAGE_CLASSIFICATION: "AutoModelForImageClassification",
     Task.TEXT_CLASSIFICATION: "AutoModelForSequenceClassification",
     Task.TOKEN_CLASSIFICATION: "AutoModelForTokenClassification",
+    Task.CAUSAL_LM: "AutoModelForCausalLM",
 }
 _HEAD_SIZES = {"id2label", "label2id", "num_labels"}
+_DECODERS_ANYWAY = {"gpt_neox", "gpt_neox_japanese"}
+"""Their configs have `is_decoder: false`, and they are decoders all the same."""
 
 
 class Classifier(nn.Module):
@@ -55,8 +59,12 @@ class Classifier(nn.Module):
 class HuggingFaceSource:
     """A model folder: config.json, model.safetensors, and preprocessor_config.json or a tokenizer."""
 
-    def __init__(self, name: str, config: dict[str, Any], folder: Path, field: str) -> None:
+    def __init__(
+        self, name: str, config: dict[str, Any], folder: Path, field: str, *, trained: bool = True
+    ) -> None:
+        """`trained` is false where the folder's weights are another model's."""
         self._name = name
+        self._trained = trained
         self._config = config
         self._preprocessor = hub.read_optional_json(folder / hub.PREPROCESSOR, field)
         self._field = field
@@ -88,12 +96,28 @@ class HuggingFaceSource:
         files = self._files()
         return files[0].name if files else ""
 
+    def with_layers(self, init: InitFromTeacher) -> HuggingFaceSource:
+        """A student of this teacher's config with some of its layers alone, untrained. Raises ContractBroken."""
+        kind = hub.transformers_library().CONFIG_MAPPING[self._config["model_type"]]
+        key = kind.attribute_map.get("num_hidden_layers", "num_hidden_layers")
+        available = self._config.get(key)
+        if not isinstance(available, int):
+            raise ContractBroken(
+                "LayerMismatch",
+                f"student.initFromTeacher: the config of teacher {self.name} says no {key}; name a student's config with "
+                "student.huggingFace",
+            )
+        layers = chosen_layers(init, available)
+        config = thinned(self._config, layers, key=key, available=available)
+        name = f"{self.name}-{len(layers)}-layers"
+        return HuggingFaceSource(name, config, self._folder, "student", trained=False)
+
     def check_files(self) -> None:
         """Headers of every weights file. A teacher must have weights, a student may start from its config alone."""
         files = self._files()
         for file in files:
             weights.read_header(file, field=f"{self._field}.huggingFace.id")
-        if not files:
+        if not files and self._trained:
             self._refuse_pickles()
         if not files and self._field == "teacher":
             raise ContractBroken(
@@ -129,6 +153,8 @@ class HuggingFaceSource:
                 f"{self._field}.huggingFace.id {self._name!r} is a {config.model_type} model, which has no "
                 f"{_AUTO[signature.task]}, and task is {signature.task.value}; name a model for this task",
             ) from error
+        if signature.task is Task.CAUSAL_LM:
+            return TextNetwork(model, columns=signature.classes, use_cache=False)
         order = self._order(signature).order
         if signature.shape is None:
             return TextNetwork(model, order=order)
@@ -171,6 +197,11 @@ class HuggingFaceSource:
         positions = self._config.get("max_position_embeddings", self._config.get("n_positions"))
         return int(positions) if positions else None
 
+    def vocabulary(self) -> int | None:
+        """Rows of its table of tokens."""
+        size = self._config.get("vocab_size")
+        return int(size) if size else None
+
     def write(self, module: nn.Module, folder: Path) -> None:
         """As save_pretrained does, so that Transformers loads the folder as it is; the preprocessor beside it."""
         model: Any = _network(module)
@@ -192,7 +223,7 @@ class HuggingFaceSource:
             ) from error
 
     def _files(self) -> list[Path]:
-        return sorted(self._folder.glob("*.safetensors"))
+        return sorted(self._folder.glob("*.safetensors")) if self._trained else []
 
     def _refuse_pickles(self) -> None:
         for file in sorted(self._folder.glob("*.bin")):
@@ -209,6 +240,9 @@ class HuggingFaceSource:
                 "Transformers does not know; name a folder that save_pretrained wrote",
             )
         config = transformers.AutoConfig.for_model(kind, **settings)
+        if signature.task is Task.CAUSAL_LM:
+            self._refuse_encoder(config)
+            return config
         names = self.class_names() if self._order(signature).named else signature.names
         if names:
             config.id2label = dict(enumerate(names))
@@ -219,6 +253,16 @@ class HuggingFaceSource:
 
     def _order(self, signature: Signature) -> ClassOrder:
         return class_order(self.class_names(), signature.names) if signature.names else ClassOrder()
+
+    def _refuse_encoder(self, config: Any) -> None:
+        """Models that are encoders unless told otherwise see the tokens that they would have to predict."""
+        encoder = not getattr(config, "is_decoder", True) and config.model_type not in _DECODERS_ANYWAY
+        if encoder:
+            raise ContractBroken(
+                "TaskMismatch",
+                f"{self._field}.huggingFace.id {self._name!r} is a {config.model_type} encoder, which sees the tokens that "
+                "follow, and task is CausalLM; name a decoder, or one whose config.json has is_decoder: true",
+            )
 
 
 def _network(module: nn.Module) -> nn.Module:

@@ -69,6 +69,9 @@ class ModelSource(Protocol):
     def longest_input(self) -> int | None:
         """The most tokens that it takes; None where that is open."""
 
+    def vocabulary(self) -> int | None:
+        """How many tokens it knows, padding of its head included; None where that is open."""
+
     def write(self, module: nn.Module, folder: Path) -> None:
         """Write the trained parameters as model.safetensors, with the files that others need to load the model."""
 

@@ -12,6 +12,7 @@ from distill_trainer.report.disagreements import disagreements
 from distill_trainer.report.page import Page
 from distill_trainer.report.tables import class_table, headline_table, lineage_list, term_table
 from distill_trainer.report.words import escape, metric_name, percent, seconds, thousands
+from distill_trainer.tasks import outputs_are
 
 
 def render(page: Page) -> str:
@@ -40,11 +41,11 @@ def _header(page: Page) -> str:
         f"<header><p class='kicker'>Distillation report · {escape(page.config.job.namespace)}/{escape(page.config.job.name)}</p>"
         f"<h1>The student keeps {percent(result.retained)} of its teacher with {size} parameters</h1>"
         f"<p class='lead'>{escape(page.contract.student.name)} learnt from {escape(page.contract.teacher.name)} on "
-        f"{escape(page.data.name)} ({len(page.data.classes)} classes, {thousands(len(page.data.train))} training samples). "
+        f"{escape(page.data.name)} ({outputs_are(page.contract.signature)}, {thousands(len(page.data.train))} training samples). "
         f"On {thousands(result.samples)} test samples its {metric} is {percent(result.student.metric, 2)}, "
         f"{abs(100 * drop.value):.2f} points {'below' if drop.value >= 0 else 'above'} the teacher's "
         f"({percent(drop.confidence, 0)} interval of the drop: {100 * drop.low:.2f} to {100 * drop.high:.2f}). "
-        f"Both predict the same class for {percent(result.agreement)} of the {page.rows_are}.</p>"
+        f"Both predict the same {'token' if page.rows_are == 'tokens' else 'class'} for {percent(result.agreement)} of the {page.rows_are}.</p>"
         f"{f'<ul class=warnings>{warnings}</ul>' if warnings else ''}{notes}</header>"
     )
 
@@ -53,8 +54,7 @@ def _sections(page: Page) -> list[str]:
     return [
         _section("Student against teacher", headline_table(page) + _intervals(page)),
         _section("Learning", f"<div class='pair'>{_loss_chart(page)}{_metric_chart(page)}</div>{term_table(page)}{_learning_note(page)}"),
-        _section("Confusion matrix of the student", _confusion(page)),
-        _section("Class by class", class_table(page)),
+        *((_section("Confusion matrix of the student", _confusion(page)), _section("Class by class", class_table(page))) if page.by_class else ()),
         _section("Where they disagree", disagreements(page)),
         _section("Lineage", lineage_list(page)),
         _section("Configuration", _configuration(page)),

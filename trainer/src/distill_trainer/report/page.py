@@ -10,7 +10,7 @@ from distill_api.training import Task
 from distill_trainer.check import Contract
 from distill_trainer.data import DataSet
 from distill_trainer.evaluate import Predictions
-from distill_trainer.metrics import Classes
+from distill_trainer.metrics import CONFUSED_UP_TO, Classes
 from distill_trainer.snapshot import EpochRecord
 
 
@@ -33,4 +33,10 @@ class Page:
     @property
     def rows_are(self) -> str:
         """What a prediction is made for, in the plural."""
-        return {Task.TOKEN_CLASSIFICATION: "words"}.get(self.config.task, "samples")
+        return {Task.TOKEN_CLASSIFICATION: "words", Task.CAUSAL_LM: "tokens"}.get(self.config.task, "samples")
+
+    @property
+    def by_class(self) -> bool:
+        """Whether classes are few enough, and mean enough one by one, to be told apart: tokens do not."""
+        few = len(self.data.classes) <= CONFUSED_UP_TO
+        return few and self.config.task is not Task.CAUSAL_LM

@@ -20,6 +20,7 @@ def headline_table(page: Page) -> str:
     level = percent(result.drop.confidence, 0)
     rows = [
         (f"{metric_name(result.metric)}<small>{level} interval</small>", _value(student), _value(teacher), percent(result.retained) + " kept"),
+        *_perplexity(student, teacher),
         ("parameters", thousands(student.parameters), thousands(teacher.parameters), _times(teacher.parameters, student.parameters, "fewer")),
         ("size", size(student.bytes), size(teacher.bytes), _times(teacher.bytes, student.bytes, "smaller")),
         *(
@@ -56,6 +57,21 @@ def _counted(student: ModelResult, teacher: ModelResult) -> Iterator[tuple[str, 
             percent(teacher.calibration_error),
             "",
         )
+
+
+def _perplexity(student: ModelResult, teacher: ModelResult) -> list[tuple[str, str, str, str]]:
+    """A row for language models."""
+    mine, theirs = student.perplexity, teacher.perplexity
+    if mine is None or theirs is None:
+        return []
+    return [
+        (
+            "perplexity<small>less is better</small>",
+            f"{mine:.2f}",
+            f"{theirs:.2f}",
+            f"{mine / theirs:.2f}× the teacher's",
+        )
+    ]
 
 
 def class_table(page: Page) -> str:

@@ -32,7 +32,7 @@ def open_table_files(dataset: Dataset) -> Tables:
     """Raises ContractBroken."""
     kind = FileFormat(dataset.files.format if dataset.files else FileFormat.PARQUET)
     root = files_root(dataset, file_allowed=True)
-    files = _by_split(root, SUFFIXES[kind])
+    files = files_by_split(root, SUFFIXES[kind])
     if not files:
         raise ContractBroken(
             "DatasetNotFound",
@@ -45,7 +45,8 @@ def open_table_files(dataset: Dataset) -> Tables:
     return Tables(root.name, tables)
 
 
-def _by_split(root: Path, suffixes: tuple[str, ...]) -> dict[str, list[Path]]:
+def files_by_split(root: Path, suffixes: tuple[str, ...]) -> dict[str, list[Path]]:
+    """The files that end so: those of a folder are shards of one split, as are `train-00000-of-00002` and its like."""
     if root.is_file():
         return {_split_name(root, suffixes): [root]}
     found: dict[str, list[Path]] = {}
