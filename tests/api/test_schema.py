@@ -63,10 +63,13 @@ def test_every_string_list_and_map_has_a_limit():
         assert word is None or word in node or "enum" in node or path in {".apiVersion", ".kind"}, path
 
 
-def test_the_status_has_no_defaults():
-    assert [
-        path for path, node in ALL_NODES.items() if path.startswith(".status") and "default" in node
-    ] == []
+def test_the_status_has_no_default_but_the_phase_of_what_nobody_has_looked_at():
+    defaults = {
+        path: node["default"]
+        for path, node in ALL_NODES.items()
+        if path.startswith(".status") and "default" in node
+    }
+    assert defaults == {".status": {"phase": "Pending"}}
 
 
 @pytest.mark.parametrize("path", [str(path) for path in generated_files()])

@@ -80,6 +80,11 @@ class Combined(nn.Module):
         """Outputs of both for one batch → scalars averaged over rows."""
         task = cross_entropy(student.logits, targets.labels, mask=targets.mask, count=targets.count)
         values = tuple(term.compare(student, teacher, targets) for term in self._terms())
-        weighted = [weight * value for weight, value in zip(self._weights, values, strict=True)]
-        distillation = torch.stack(weighted).sum() if weighted else torch.zeros_like(task)
-        return LossParts(self._alpha * task + (1 - self._alpha) * distillation, task, distillation, values)
+        # As few operations as can be: on scalars each costs as much as on a whole batch of a small student.
+        weighted = [
+            value if weight == 1 else weight * value
+            for weight, value in zip(self._weights, values, strict=True)
+        ]
+        distillation = sum(weighted[1:], start=weighted[0]) if weighted else torch.zeros_like(task)
+        total = torch.add((1 - self._alpha) * distillation, task, alpha=self._alpha)
+        return LossParts(total, task, distillation, values)
