@@ -17,7 +17,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / ".installed"
-DISTRIBUTIONS = ("crds[generate]", "operator", "trainer[builtin,huggingface,server,export]", "local", "cli[demo]")
+DISTRIBUTIONS = (
+    "crds[generate]",
+    "operator",
+    "trainer[builtin,huggingface,server,export]",
+    "local",
+    "cli[demo]",
+)
 LOGS = ROOT / "build" / "setup"
 
 
