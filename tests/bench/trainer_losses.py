@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -42,11 +42,10 @@ class Worker:
     products: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
-    def started(cls, name: str, python: Path | str, sizes: Sizes) -> Worker:
+    def started(cls, name: str, python: Path | str, sizes: Sizes, *, huge_pages: bool) -> Worker:
         """Ready to run. Raises RuntimeError where it is not."""
-        # Huge pages, as the trainer asks for them, and threads that sleep when they wait: for all alike.
-        env = {**os.environ, "THP_MEM_ALLOC_ENABLE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-        env |= {"TRL_EXPERIMENTAL_SILENCE": "1"}
+        env = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "TRL_EXPERIMENTAL_SILENCE": "1"}
+        env["THP_MEM_ALLOC_ENABLE"] = "1" if huge_pages else "0"
         script = Path(__file__).with_name("trainer_worker.py")
         process = subprocess.Popen(
             [python, script, name, json.dumps(asdict(sizes))],
@@ -95,7 +94,10 @@ def _pipe(stream: IO[str] | None) -> IO[str]:
 
 @dataclass(frozen=True)
 class Row:
-    """A comparison. `bar` is the most that the ratio may be, or with `at_least` the least; None: told, not judged."""
+    """A comparison. `bar` is the most that the ratio may be, or with `at_least` the least; None: told, not judged.
+
+    Times are judged on a `calm` machine alone: elsewhere they say who else was at work.
+    """
 
     what: str
     ours: float
@@ -103,6 +105,7 @@ class Row:
     unit: str
     bar: float | None = None
     at_least: bool = False
+    calm: bool = True
 
     @property
     def ratio(self) -> float:
@@ -111,8 +114,8 @@ class Row:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the bar is met."""
-        if self.bar is None:
+        """Whether the bar is met; None where nothing is judged."""
+        if self.bar is None or (self.unit != "MiB" and not self.calm):
             return None
         return self.ratio >= self.bar if self.at_least else self.ratio <= self.bar
 
@@ -129,7 +132,7 @@ class Row:
     def line(self) -> str:
         """As it is printed."""
         bar = "" if self.bar is None else f"{'≥' if self.at_least else '≤'} {self.bar:g}"
-        verdict = {True: "holds", False: "MISSED", None: ""}[self.holds]
+        verdict = {True: "holds", False: "MISSED", None: "not judged" if bar else ""}[self.holds]
         return f"{self.what:<44} {self.ours:>9.2f} {self.peer:>9.2f} {self.unit:<8} {self.ratio:>6.3f} {bar:>7} {verdict}"
 
 
@@ -203,27 +206,37 @@ def main() -> int:
     parser.add_argument(
         "--only", nargs="*", choices=PEERS, default=PEERS, help="of the peers, these (default: all)"
     )
+    parser.add_argument(
+        "--huge-pages-for-all", action="store_true", help="for the peers, too, who do not ask for them"
+    )
     options = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     theirs = peers_python(OUT / "peers", torch.__version__)
     print(
         f"{SIZES}, float32, forward + backward, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )
-    names = [(name, sys.executable) for name in OURS] + [(name, str(theirs)) for name in options.only]
-    workers = [Worker.started(name, python, SIZES) for name, python in names]
+    # The trainer asks for huge pages when it starts; the peers come without.
+    workers = [Worker.started(name, sys.executable, SIZES, huge_pages=True) for name in OURS]
+    workers += [
+        Worker.started(name, theirs, SIZES, huge_pages=options.huge_pages_for_all) for name in options.only
+    ]
     rounds(workers, options.rounds, options.patience, lambda line: print(line, flush=True))
     by_name = {worker.name: worker for worker in workers}
     same_numbers(by_name)
     clock = clock_of(workers)
-    rows = compared(by_name, clock, SIZES)
+    rows = [replace(row, calm=clock == "clock") for row in compared(by_name, clock, SIZES)]
     print("\nours : peer" + " " * 36 + "ours      peer           ratio     bar")
     print("\n".join(row.line() for row in rows))
     print(
-        {"clock": "seconds of the clock", "cpu": "seconds of the processors: the machine was not calm"}[clock]
+        {
+            "clock": "seconds of the clock",
+            "cpu": "seconds of the processors: the machine was not calm, times are not judged",
+        }[clock]
     )
     result = {
         "rows": [row.as_json() for row in rows],
         "clock": clock,
+        "huge_pages_for_all": options.huge_pages_for_all,
         "others": max(each["others"] for worker in workers for each in worker.passes),
         "passes": {worker.name: worker.passes for worker in workers},
     }
