@@ -154,9 +154,8 @@ def _training(job: Job | None) -> Training:
 
 def _element(options: argparse.Namespace, job: Job | None) -> int:
     """Bytes of a number in the passes: as asked for, as the job says, 16 bits on paper."""
-    usual = "BF16" if options.student_parameters else "FP32"
-    said = _training(job).wire().get("precision", usual)
-    return _BYTES[options.precision or str(said)]
+    said = job.spec.training.precision if job else Precision.BF16
+    return _BYTES[options.precision or said.value]
 
 
 def _ranks(options: argparse.Namespace, job: Job | None) -> int:
