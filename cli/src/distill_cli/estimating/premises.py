@@ -9,7 +9,7 @@ from pathlib import Path
 
 from distill_api.contract import TrainerConfig
 from distill_api.teacher_outputs import DEFAULT_TOP_K
-from distill_api.training import Optimizer, Task, Training
+from distill_api.training import Optimizer, Precision, Task, Training
 from distill_cli.errors import CommandError
 from distill_cli.estimating.quantities import short
 from distill_cli.figures import size
