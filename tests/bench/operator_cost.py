@@ -7,6 +7,7 @@ operator.py: a script's folder comes first on Python's path, and the standard li
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "operator"))
 from cluster_world import digits, files_pod, files_written, make_spaces
 from kubernetes import client, config, watch
 from operator_process import WRITES, Jobs, Operator, until
+from urllib3.exceptions import ProtocolError
 
 from distill_api import GROUP, PLURAL, VERSION
 from distill_local.cluster import up
@@ -60,11 +62,12 @@ class Seen:
         self._watch.stop()
 
     def _run(self, api: client.BatchV1Api) -> None:
-        for event in self._watch.stream(api.list_namespaced_job, self.space.namespace):
-            now = time.monotonic()
-            labels = event["raw_object"]["metadata"].get("labels", {})
-            key = labels.get("distillation.dev/job", ""), labels.get("distillation.dev/role", "")
-            self.at.setdefault(key, now)
+        with contextlib.suppress(ProtocolError):  # the cluster ends before the watch does
+            for event in self._watch.stream(api.list_namespaced_job, self.space.namespace):
+                now = time.monotonic()
+                labels = event["raw_object"]["metadata"].get("labels", {})
+                key = labels.get("distillation.dev/job", ""), labels.get("distillation.dev/role", "")
+                self.at.setdefault(key, now)
 
 
 def create(space: Jobs, name: str, resources: dict[str, object]) -> float:
