@@ -5,8 +5,11 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from torch import nn
+from transformers.pipelines import check_task
 
+from distill_api.training import Task
 from distill_trainer.calibration import expected_calibration_error
+from distill_trainer.card import PIPELINES
 from distill_trainer.cost import forward_flops
 
 
@@ -27,6 +30,11 @@ def test_operations_of_layers_by_their_formulas():
     assert forward_flops(nn.Linear(7, 5), torch.rand(1, 7)) == 2 * 7 * 5
     convolution = nn.Conv2d(3, 4, 5, padding=2)
     assert forward_flops(convolution, torch.rand(1, 3, 8, 8)) == 2 * 3 * 25 * 4 * 64
+
+
+def test_every_task_has_a_pipeline_that_transformers_knows():
+    for task in Task:
+        assert check_task(PIPELINES[task])[0] == PIPELINES[task]
 
 
 def test_the_card_is_read_by_the_hub_library(workspace):

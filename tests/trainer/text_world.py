@@ -47,7 +47,7 @@ def bert_config(**changes: Any) -> BertConfig:
     return BertConfig(**{**settings, **changes})
 
 
-def sentences(count: int, *, seed: int) -> list[dict[str, str]]:
+def sentences(count: int, *, seed: int) -> list[dict[str, Any]]:
     """Texts of 3 to 9 words, one of which gives the class away."""
     draw = random.Random(seed)
     rows = []
@@ -61,8 +61,13 @@ def sentences(count: int, *, seed: int) -> list[dict[str, str]]:
 
 def write_sentences(folder: Path, *, train: int = 240, test: int = 60) -> Path:
     """train.jsonl and test.jsonl."""
+    return write_rows(folder, train=sentences(train, seed=1), test=sentences(test, seed=2))
+
+
+def write_rows(folder: Path, **splits: list[dict[str, Any]]) -> Path:
+    """A file of JSON Lines for each split."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, rows in (("train", sentences(train, seed=1)), ("test", sentences(test, seed=2))):
+    for name, rows in splits.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 

@@ -1,12 +1,11 @@
 """Sentences with a tag for each word, written by the tests themselves; some words are several tokens."""
 
-import json
 import random
 from pathlib import Path
 from typing import Any
 
 import torch
-from text_world import FILLER, SPECIAL, WORDS, bert_config
+from text_world import FILLER, SPECIAL, WORDS, bert_config, write_rows
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertForTokenClassification, PreTrainedTokenizerFast
 
@@ -43,10 +42,7 @@ def tagged(count: int, *, seed: int) -> list[dict[str, list[str]]]:
 
 def write_tagged(folder: Path, *, train: int = 160, test: int = 60) -> Path:
     """train.jsonl and test.jsonl."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, rows in (("train", tagged(train, seed=1)), ("test", tagged(test, seed=2))):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return folder
+    return write_rows(folder, train=tagged(train, seed=1), test=tagged(test, seed=2))
 
 
 def write_tagger(folder: Path, *, steps: int = 60, **changes: Any) -> Path:

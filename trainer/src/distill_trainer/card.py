@@ -16,7 +16,13 @@ from distill_api.training import Task
 from distill_trainer import uris
 
 CARD = "README.md"
-_PIPELINES = {"ImageClassification": "image-classification", "TextClassification": "text-classification"}
+PIPELINES: dict[Task, str] = {
+    Task.IMAGE_CLASSIFICATION: "image-classification",
+    Task.TEXT_CLASSIFICATION: "text-classification",
+    Task.TOKEN_CLASSIFICATION: "token-classification",
+    Task.CAUSAL_LM: "text-generation",
+}
+"""What the hub and Transformers call the tasks."""
 _METRICS = {"accuracy": "accuracy", "macroF1": "f1"}
 
 
@@ -32,13 +38,13 @@ def model_card(
 
 
 def _metadata(config: TrainerConfig, data: str, result: Result) -> dict[str, Any]:
-    pipeline = _PIPELINES.get(config.task.value)
+    pipeline = PIPELINES[config.task]
     measured = {
         "type": _METRICS[result.metric.value],
         "name": result.metric.value,
         "value": round(result.student.metric, 6),
     }
-    task = {"type": pipeline} if pipeline else {"type": "other", "name": config.task.value}
+    task = {"type": pipeline}
     known: dict[str, Any] = {
         "library_name": "transformers" if config.student.hugging_face else "pytorch",
         "pipeline_tag": pipeline,
@@ -106,8 +112,8 @@ def _use(config: TrainerConfig) -> str:
     if config.student.hugging_face is None:
         load = "from distill_trainer.student import load_student\n\nstudent = load_student(Path(FOLDER))"
         return f"```python\nfrom pathlib import Path\n\n{load}\nprobabilities = student.predict(images)  # float32 [B, C, H, W] in [0, 1]\n```"
-    pipeline = _PIPELINES.get(config.task.value)
-    if config.task is Task.IMAGE_CLASSIFICATION or pipeline is None:
+    pipeline = PIPELINES[config.task]
+    if config.task is Task.IMAGE_CLASSIFICATION:
         return (
             "```python\nfrom transformers import AutoModel\n\nmodel = AutoModel.from_pretrained(FOLDER)\n```"
         )
