@@ -33,8 +33,12 @@ def go_version(program: str) -> tuple[int, int]:
 
 
 def go_environment() -> dict[str, str]:
-    """Return our environment with what the builds rely on; a user's workspace or flags must not change the result."""
-    return os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
+    """Return our environment with what the builds rely on; a user's workspace or flags must not change the result.
+
+    GOGC=200: the compiler collects its garbage half as often, for some hundred MiB.
+    """
+    ours = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "", "GOGC": "200"}
+    return os.environ | ours
 
 
 def _installed_go(folder: Path) -> Path | None:
