@@ -7,11 +7,13 @@ termination message, with an `ExitCode`, and while it runs with `status.Progress
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from distill_api.base import ApiModel
+from distill_api.curriculum import Curriculum
+from distill_api.curriculum_rules import check_curriculum
 from distill_api.delivery import Output
 from distill_api.job import DistillationJobSpec
 from distill_api.naming import recipe_digest
@@ -62,6 +64,7 @@ class TrainerConfig(ApiModel):
     student: Student
     dataset: Dataset
     objective: Objective = Objective()
+    curriculum: Curriculum | None = None
     training: Training = Training()
     teacher_outputs: TeacherOutputs = TeacherOutputs()
     evaluation: Evaluation = Evaluation()
@@ -69,6 +72,11 @@ class TrainerConfig(ApiModel):
     recipe_digest: Annotated[str, Field(max_length=80)] = Field(
         description="Digest of everything that shapes the student; a checkpoint of another recipe is never resumed."
     )
+
+    @model_validator(mode="after")
+    def _check_curriculum(self) -> Self:
+        check_curriculum(self.curriculum, self.objective, self.training, self.teacher_outputs)
+        return self
 
 
 def trainer_config(job: JobReference, spec: DistillationJobSpec) -> TrainerConfig:
@@ -80,6 +88,7 @@ def trainer_config(job: JobReference, spec: DistillationJobSpec) -> TrainerConfi
         student=spec.student,
         dataset=spec.dataset,
         objective=spec.objective,
+        curriculum=spec.curriculum,
         training=spec.training,
         teacher_outputs=spec.teacher_outputs,
         evaluation=spec.evaluation,

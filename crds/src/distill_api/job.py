@@ -7,6 +7,8 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from distill_api.base import ApiModel, Rule
+from distill_api.curriculum import Curriculum
+from distill_api.curriculum_rules import RULES, check_curriculum
 from distill_api.delivery import Gate, Output, Serving
 from distill_api.runtime import Policy, Resources
 from distill_api.sources import Dataset, Student, Teacher
@@ -56,6 +58,7 @@ class DistillationJobSpec(ApiModel):
         _MESSAGES_ARE_OF_CHAT,
         _PACKING_IS_OF_DOCUMENTS,
         _TOKENS_ARE_RIGHT_OR_WRONG,
+        *RULES,
     )
     frozen_fields = (
         "task",
@@ -63,6 +66,7 @@ class DistillationJobSpec(ApiModel):
         "student",
         "dataset",
         "objective",
+        "curriculum",
         "training",
         "teacher_outputs",
         "evaluation",
@@ -87,6 +91,10 @@ class DistillationJobSpec(ApiModel):
         default=Objective(),
         description="The loss, α·CE(student, labels) + (1−α)·Σ wᵢ·Lᵢ over the terms; without terms "
         "T²·KL(teacher ‖ student), both distributions softened by T (Hinton, Vinyals, Dean 2015). The defaults are a good start.",
+    )
+    curriculum: Curriculum | None = Field(
+        default=None,
+        description="What changes while the student is trained; nothing does when not given.",
     )
     training: Training = Field(
         default=Training(), description="The training loop: how long, in which steps, with which optimizer."
@@ -127,6 +135,11 @@ class DistillationJobSpec(ApiModel):
         _MESSAGES_ARE_OF_CHAT.check(holds=self.dataset.columns.messages is None or language)
         _PACKING_IS_OF_DOCUMENTS.check(holds=self.dataset.packing is None or language)
         _TOKENS_ARE_RIGHT_OR_WRONG.check(holds=self.evaluation.metric is Metric.ACCURACY or not language)
+        return self
+
+    @model_validator(mode="after")
+    def _check_curriculum(self) -> Self:
+        check_curriculum(self.curriculum, self.objective, self.training, self.teacher_outputs)
         return self
 
     @model_validator(mode="after")

@@ -95,6 +95,12 @@ class Progress(StatusModel):
     samples_per_second: float = Field(default=0.0, description="Training throughput.")
     seconds_remaining: int | None = Field(default=None, description="Estimate of the time left.")
     losses: Losses | None = Field(default=None, description="Losses of the last logged steps.")
+    temperature: float | None = Field(
+        default=None, description="T of the last logged step, where curriculum.schedules changes it."
+    )
+    alpha: float | None = Field(
+        default=None, description="α of the last logged step, where curriculum.schedules changes it."
+    )
     student_metric: float | None = Field(
         default=None, description="Student on the validation split, last epoch."
     )

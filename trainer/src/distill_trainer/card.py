@@ -14,6 +14,7 @@ from distill_api.sources import Dataset, Teacher
 from distill_api.status import Lineage, Result
 from distill_api.training import Task
 from distill_trainer import uris
+from distill_trainer.curriculum.words import objective_words
 
 CARD = "README.md"
 PIPELINES: dict[Task, str] = {
@@ -98,7 +99,7 @@ Both agree on {100 * result.agreement:.1f} % of the samples; the teacher is bett
 
 ## Where it comes from
 
-Objective: α = {config.objective.alpha:g} (weight of the labels), T = {config.objective.temperature:g}, seed {config.training.seed}.
+Objective: {objective_words(config)}, α the weight of the labels; seed {config.training.seed}.
 `report.html` and `result.json` beside this file have the curves, the mistakes and the whole configuration.
 
 - teacher `{lineage.teacher_digest}`

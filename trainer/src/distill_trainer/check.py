@@ -218,9 +218,10 @@ def _language_warnings(config: TrainerConfig, student: ModelSource, signature: S
     """What is allowed and odd of a language model."""
     if config.task is not Task.CAUSAL_LM:
         return
-    if config.objective.temperature > USUAL_TEMPERATURE:
+    field, hottest = _hottest(config)
+    if hottest > USUAL_TEMPERATURE:
         yield (
-            f"objective.temperature is {config.objective.temperature:g}: for language models 1 or 2 is usual, since softened "
+            f"{field} is {hottest:g}: for language models 1 or 2 is usual, since softened "
             "over a whole vocabulary the unlikely tokens outweigh the likely ones"
         )
     columns, fresh = (
@@ -232,3 +233,13 @@ def _language_warnings(config: TrainerConfig, student: ModelSource, signature: S
             f"student: vocab_size is {columns} and the tokenizer has {signature.classes} tokens: the other columns of its head "
             f"are never trained, and who generates could draw them; set vocab_size to {signature.classes} in its config.json"
         )
+
+
+def _hottest(config: TrainerConfig) -> tuple[str, float]:
+    """The greatest T that the objective sets, and the field that says so."""
+    schedules = config.curriculum.schedules if config.curriculum else None
+    if schedules is None or schedules.temperature is None:
+        return "objective.temperature", config.objective.temperature
+    ends = schedules.temperature
+    name = "from" if ends.start > ends.end else "to"
+    return f"curriculum.schedules.temperature.{name}", max(ends.start, ends.end)

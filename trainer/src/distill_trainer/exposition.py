@@ -37,6 +37,12 @@ class _Board(Collector):
             for term in now.losses.terms or ():
                 terms.add_metric([term.name], term.value)
             yield terms
+        for name, text, value in (
+            ("alpha", "α of the last logged step, where a curriculum changes it.", now.alpha),
+            ("temperature", "T of the last logged step, where a curriculum changes it.", now.temperature),
+        ):
+            if value is not None:
+                yield _gauge(f"distill_train_{name}", text, value)
         yield _gauge("distill_train_step", "Optimizer steps done.", now.step)
         yield _gauge("distill_train_steps", "Optimizer steps in all.", now.total_steps)
         yield _gauge("distill_train_epoch", "The epoch that runs, from 1.", now.epoch)

@@ -15,11 +15,12 @@ from torch import Tensor
 from distill_api.status import Losses, TermLoss
 from distill_api.training import Metric
 from distill_trainer.checkpoint import CheckpointStore
+from distill_trainer.curriculum import Settings, settings_at, timetable
 from distill_trainer.divergence import diverged, going_back, is_lost, slowed
 from distill_trainer.errors import Disrupted, Diverged
 from distill_trainer.evaluate import predict
 from distill_trainer.metrics import score
-from distill_trainer.order import batch_count, epoch_batches
+from distill_trainer.order import epoch_batches
 from distill_trainer.parts import Parts, Trained, examples, smallest_part
 from distill_trainer.progress import ProgressBoard
 from distill_trainer.schedule import learning_rate
@@ -58,8 +59,8 @@ class Trainer:
         self._history: tuple[EpochRecord, ...] = ()
         self._best: Best | None = None
         self._start: Snapshot | None = None
-        self._per_epoch = batch_count(len(parts.data.train), parts.training.batch_size)
-        self._total = self._per_epoch * parts.training.epochs
+        self._table = timetable(parts.training.epochs, len(parts.data.train), parts.training.batch_size)
+        self._total = self._table.total
 
     def run(self) -> Trained:
         """Train to the end. Raises Disrupted (after a checkpoint) when asked to stop, Diverged when the loss is lost."""
@@ -136,6 +137,8 @@ class Trainer:
         """One step; its losses as float64 [3 + terms], of all processes together."""
         parts = self._parts
         parts.ranks.seed(parts.training.seed, self._position.step)
+        settings = self._settings(self._position.step)
+        parts.objective.set(alpha=settings.alpha, temperature=settings.temperature)
         losses = train_step(
             parts.student,
             self._optimizer,
@@ -149,6 +152,9 @@ class Trainer:
         if losses is not None:
             return parts.ranks.add(losses.stacked())
         return parts.ranks.add(torch.zeros(3 + len(self._names), dtype=torch.float64, device=parts.device))
+
+    def _settings(self, step: int) -> Settings:
+        return settings_at(step, self._parts.curriculum, self._table)
 
     def _rate(self, step: int) -> float:
         return self._position.rate_scale * learning_rate(step, self._total, self._parts.training)
@@ -165,8 +171,14 @@ class Trainer:
             raise diverged(since.step + 1, self._position.step, self._total, self._parts.training)
         named = [TermLoss(name=name, value=value) for name, value in zip(self._names, terms, strict=True)]
         losses = Losses(total=total, task=task, distillation=distillation, terms=named)
+        settings = self._settings(self._position.step - 1)
         self._board.steps(
-            step=self._position.step, epoch=self._position.epoch, samples=samples, losses=losses
+            step=self._position.step,
+            epoch=self._position.epoch,
+            samples=samples,
+            losses=losses,
+            alpha=settings.alpha,
+            temperature=settings.temperature,
         )
 
     def _finish_epoch(self, seconds: float) -> None:
@@ -212,6 +224,7 @@ class Trainer:
         loss, task, distillation, *terms = (
             value / self._position.batches_done for value in self._position.sums
         )
+        settings = self._settings(self._position.step - 1)
         return EpochRecord(
             epoch=self._position.epoch,
             loss=loss,
@@ -222,6 +235,8 @@ class Trainer:
             learning_rate=self._rate(self._position.step - 1),
             seconds=round(seconds, 3),
             terms=dict(zip(self._names, terms, strict=True)),
+            alpha=settings.alpha,
+            temperature=settings.temperature,
         )
 
     def _snapshot(self) -> Snapshot:

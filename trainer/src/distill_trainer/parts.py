@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from distill_api.curriculum import Curriculum
 from distill_api.training import Metric, Training
 from distill_trainer.batch import Batch
 from distill_trainer.data import DataSet
@@ -33,6 +34,7 @@ class Parts:
     device: torch.device
     evaluation_batch: int = BATCH
     ranks: Ranks = Ranks()  # noqa: RUF009 - frozen
+    curriculum: Curriculum | None = None
 
 
 @dataclass(frozen=True)

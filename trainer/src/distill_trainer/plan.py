@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
+from distill_api.curriculum_rules import SOFTENING
 from distill_api.terms import AttentionMode, KLVariant, LayerPair, Projection, Term, TermType
 from distill_api.training import Objective
 from distill_trainer.attention_layers import attention_layer
@@ -66,7 +67,8 @@ def plan_terms(
         planned = tuple(pair for each in found for pair in _planned(term, each, teacher, student))
         planned = planned or _on_logits(term, classes)
         temperature = objective.temperature if term.temperature is None else term.temperature
-        plans.append(TermPlan(name, term, temperature, planned, samples))
+        follows = term.temperature is None and term.type in SOFTENING
+        plans.append(TermPlan(name, term, temperature, planned, samples, follows))
     return tuple(plans)
 
 

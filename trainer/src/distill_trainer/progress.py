@@ -52,8 +52,17 @@ class ProgressBoard:
         self._since = time.monotonic()
         self._update(step=step, total_steps=total_steps, epochs=epochs, percent=_percent(step, total_steps))
 
-    def steps(self, *, step: int, epoch: int, samples: int, losses: Losses) -> None:
-        """`samples` more have been trained on, with these mean losses."""
+    def steps(
+        self,
+        *,
+        step: int,
+        epoch: int,
+        samples: int,
+        losses: Losses,
+        alpha: float | None = None,
+        temperature: float | None = None,
+    ) -> None:
+        """`samples` more have been trained on, with these mean losses; α and T where a curriculum changes them."""
         self._samples_total += samples
         elapsed = max(time.monotonic() - self._since, 1e-9)
         total = self._progress.total_steps
@@ -67,6 +76,8 @@ class ProgressBoard:
             samples_per_second=round(self._samples_total / elapsed, 1),
             seconds_remaining=round((total - step) * seconds_per_step),
             losses=losses,
+            alpha=alpha,
+            temperature=temperature,
         )
         self._bar.show(self._progress)
 

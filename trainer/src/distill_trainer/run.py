@@ -148,6 +148,7 @@ def _train(
         device=device,
         evaluation_batch=at_once,
         ranks=ranks,
+        curriculum=config.curriculum,
     )
     for warning in part_warnings(parts):
         log.warning("%s", warning)

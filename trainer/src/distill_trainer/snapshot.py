@@ -31,7 +31,10 @@ class Position:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One finished epoch: mean losses (of each term by its name too), both models on the validation split."""
+    """One finished epoch: mean losses (of each term by its name too), both models on the validation split.
+
+    `alpha` and `temperature` are those of its last step, None where they never change.
+    """
 
     epoch: int
     loss: float
@@ -42,6 +45,8 @@ class EpochRecord:
     learning_rate: float
     seconds: float
     terms: dict[str, float] = field(default_factory=dict)
+    alpha: float | None = None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)

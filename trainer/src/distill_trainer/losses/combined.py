@@ -44,11 +44,12 @@ def added(parts: Sequence[LossParts]) -> LossParts:
 
 @dataclass(frozen=True)
 class Weighted:
-    """A term with its weight wᵢ and the name that progress and report show."""
+    """A term with its weight wᵢ and the name that progress and report show; `follows` as in TermPlan."""
 
     name: str
     weight: float
     term: TeacherTerm
+    follows: bool = False
 
 
 class Combined(nn.Module):
@@ -58,6 +59,7 @@ class Combined(nn.Module):
         super().__init__()
         self._alpha = alpha
         self._weights = tuple(each.weight for each in terms)
+        self._follows = tuple(each.follows for each in terms)
         self.names = tuple(each.name for each in terms)
         self.terms = nn.ModuleList(each.term for each in terms)
 
@@ -70,6 +72,15 @@ class Combined(nn.Module):
     def teacher_layers(self) -> tuple[str, ...]:
         """The layers of the teacher that the terms look at."""
         return tuple(dict.fromkeys(name for term in self._terms() for name in term.teacher_layers))
+
+    def set(self, *, alpha: float | None = None, temperature: float | None = None) -> None:
+        """Set α, and T of the terms that have none of their own; what is None stays."""
+        if alpha is not None:
+            self._alpha = alpha
+        if temperature is not None:
+            for term, follows in zip(self._terms(), self._follows, strict=True):
+                if follows:
+                    term.temperature = temperature
 
     def _terms(self) -> Iterator[TeacherTerm]:
         for term in self.terms:

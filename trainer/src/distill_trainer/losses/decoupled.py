@@ -62,7 +62,8 @@ class DecoupledTerm(TeacherTerm):
 
     def __init__(self, temperature: float, alpha: float, beta: float) -> None:
         super().__init__()
-        self._loss = partial(decoupled, temperature=temperature, alpha=alpha, beta=beta)
+        self.temperature: float = temperature
+        self._loss = partial(decoupled, alpha=alpha, beta=beta)
 
     @classmethod
     def of(cls, plan: TermPlan) -> DecoupledTerm:
@@ -77,5 +78,10 @@ class DecoupledTerm(TeacherTerm):
     def compare(self, student: Outputs, teacher: Outputs, targets: Targets) -> Tensor:
         """See TeacherTerm."""
         return self._loss(
-            student.logits, teacher.logits, targets.labels, mask=targets.mask, count=targets.count
+            student.logits,
+            teacher.logits,
+            targets.labels,
+            self.temperature,
+            mask=targets.mask,
+            count=targets.count,
         )

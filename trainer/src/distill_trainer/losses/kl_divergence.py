@@ -107,11 +107,7 @@ class KLDivergenceTerm(LogitTerm):
     @classmethod
     def of(cls, plan: TermPlan) -> KLDivergenceTerm:
         """From the API's term."""
-        return cls(
-            partial(
-                _VARIANTS[plan.term.variant or KLVariant.FORWARD](plan.term), temperature=plan.temperature
-            )
-        )
+        return cls(_VARIANTS[plan.term.variant or KLVariant.FORWARD](plan.term), plan.temperature)
 
 
 _VARIANTS: dict[KLVariant, Callable[[Term], Callable[..., Tensor]]] = {

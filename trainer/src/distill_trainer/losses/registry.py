@@ -46,5 +46,9 @@ def kl_objective(alpha: float, temperature: float) -> Combined:
 def build_objective(alpha: float, plans: Sequence[TermPlan]) -> Combined:
     """The objective of planned terms; what they learn starts from the global generator."""
     return Combined(
-        alpha, [Weighted(plan.name, plan.term.weight, BUILDERS[plan.term.type](plan)) for plan in plans]
+        alpha,
+        [
+            Weighted(plan.name, plan.term.weight, BUILDERS[plan.term.type](plan), plan.follows)
+            for plan in plans
+        ],
     )

@@ -5,8 +5,6 @@ Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network (arXiv 1503.
 
 from __future__ import annotations
 
-from functools import partial
-
 from torch import Tensor
 
 from distill_trainer.losses.kl_divergence import softened
@@ -38,4 +36,4 @@ class SoftTargetCrossEntropyTerm(LogitTerm):
     @classmethod
     def of(cls, plan: TermPlan) -> SoftTargetCrossEntropyTerm:
         """From the API's term."""
-        return cls(partial(soft_target_cross_entropy, temperature=plan.temperature))
+        return cls(soft_target_cross_entropy, plan.temperature)

@@ -77,17 +77,24 @@ class PlannedPair:
 
 @dataclass(frozen=True)
 class TermPlan:
-    """A term that was checked against both models. `temperature` is the one that holds; `samples` those of training."""
+    """A term that was checked against both models. `temperature` is the one that holds; `samples` those of training.
+
+    `follows` is true where that is the objective's temperature, which a curriculum may change.
+    """
 
     name: str
     term: Term
     temperature: float
     pairs: tuple[PlannedPair, ...] = ()
     samples: int = 0
+    follows: bool = False
 
 
 class TeacherTerm(nn.Module, ABC):
     """One Lᵢ. `pairs` are what it looks at beside the logits."""
+
+    temperature: float | None = None
+    """T, of terms that soften; a curriculum may set it before a step."""
 
     def __init__(self, pairs: Sequence[PlannedPair] = ()) -> None:
         super().__init__()
@@ -109,13 +116,15 @@ class TeacherTerm(nn.Module, ABC):
 
 
 class LogitTerm(TeacherTerm):
-    """A term that is a pure function of both logits."""
+    """A term that is a pure function of both logits, and of T where it has one."""
 
-    def __init__(self, loss: Callable[..., Tensor]) -> None:
+    def __init__(self, loss: Callable[..., Tensor], temperature: float | None = None) -> None:
         super().__init__()
         self._loss = loss
+        self.temperature = temperature
 
     def compare(self, student: Outputs, teacher: Outputs, targets: Targets) -> Tensor:
         """See TeacherTerm."""
         said = teacher.logits if teacher.sparse is None else teacher.sparse
-        return self._loss(student.logits, said, mask=targets.mask, count=targets.count)
+        softened = {} if self.temperature is None else {"temperature": self.temperature}
+        return self._loss(student.logits, said, mask=targets.mask, count=targets.count, **softened)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 
+from distill_trainer.curriculum.words import objective_words
 from distill_trainer.metrics import confusion
 from distill_trainer.report.confusion import confusion_matrix, worst_confusions
 from distill_trainer.report.curves import Line, curve_chart, interval_chart
 from distill_trainer.report.disagreements import disagreements
 from distill_trainer.report.page import Page
+from distill_trainer.report.schedules import schedule_charts
 from distill_trainer.report.tables import class_table, headline_table, lineage_list, term_table
 from distill_trainer.report.words import escape, metric_name, percent, seconds, thousands
 from distill_trainer.tasks import outputs_are
@@ -53,7 +55,7 @@ def _header(page: Page) -> str:
 def _sections(page: Page) -> list[str]:
     return [
         _section("Student against teacher", headline_table(page) + _intervals(page)),
-        _section("Learning", f"<div class='pair'>{_loss_chart(page)}{_metric_chart(page)}</div>{term_table(page)}{_learning_note(page)}"),
+        _section("Learning", f"<div class='pair'>{_loss_chart(page)}{_metric_chart(page)}{schedule_charts(page)}</div>{term_table(page)}{_learning_note(page)}"),
         *((_section("Confusion matrix of the student", _confusion(page)), _section("Class by class", class_table(page))) if page.by_class else ()),
         _section("Where they disagree", disagreements(page)),
         _section("Lineage", lineage_list(page)),
@@ -104,10 +106,8 @@ def _metric_chart(page: Page) -> str:
 
 def _learning_note(page: Page) -> str:
     taken = sum(record.seconds for record in page.history)
-    objective = page.config.objective
     return (
-        f"<p class='note'>α = {objective.alpha:g}, T = {objective.temperature:g}: loss = {objective.alpha:g} · labels + "
-        f"{1 - objective.alpha:g} · teacher. Epoch {page.best_epoch} of {len(page.history)} is the best on the validation split, "
+        f"<p class='note'>{escape(objective_words(page.config))}: loss = α · labels + (1 − α) · teacher. Epoch {page.best_epoch} of {len(page.history)} is the best on the validation split, "
         f"and is the one that was kept. Training took {seconds(taken)}.</p>"
     )
 

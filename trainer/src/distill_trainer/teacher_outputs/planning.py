@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from distill_api.contract import TrainerConfig
+from distill_api.curriculum import Curriculum
 from distill_api.teacher_outputs import OutputsMode
 from distill_api.terms import KLVariant, TermType
 from distill_trainer import uris
@@ -64,7 +65,7 @@ def plan_outputs(
         temperatures=softening_temperatures(terms),
         teacher_matters=config.objective.alpha < 1,
         varying=_varying(data, networks, terms, rows),
-        no_sparse=_no_sparse(terms),
+        no_sparse=_no_sparse(terms) or _changing(config.curriculum),
         no_sampled=_no_sampled(terms),
         volume=_volume_bytes(root, config),
     )
@@ -135,6 +136,13 @@ def _no_sparse(terms: Sequence[TermPlan]) -> str:
     for index, term in enumerate(terms):
         if term.term.type not in _SPARSE and not stored_layers([term]):
             return f"objective.terms[{index}] ({term.term.type.value}) needs all logits of the teacher"
+    return ""
+
+
+def _changing(curriculum: Curriculum | None) -> str:
+    """What of a curriculum needs all logits."""
+    if curriculum and curriculum.schedules and curriculum.schedules.temperature:
+        return "curriculum.schedules.temperature changes T, and a part of a distribution is stored at temperatures that stay"
     return ""
 
 

@@ -1,0 +1,9 @@
+"""What changes while the student is trained, as pure functions of the step and the epoch: a resumed run needs no state.
+
+Called by the loop; `spec.curriculum` says what changes.
+"""
+
+from distill_trainer.curriculum.schedules import Settings, settings_at
+from distill_trainer.curriculum.timetable import Timetable, timetable
+
+__all__ = ["Settings", "Timetable", "settings_at", "timetable"]

@@ -1,0 +1,47 @@
+"""Temperature and α as functions of the step.
+
+Annealed temperature: Jafari, Rezagholizadeh, Sharma, Ghodsi: Annealing Knowledge Distillation (arXiv 2104.07163), which goes
+down by epochs; here each step has its own value.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from distill_api.curriculum import AlphaSchedule, Curriculum, Shape, TemperatureSchedule
+from distill_trainer.curriculum.timetable import Timetable
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the objective is set to for a step; None where the job schedules nothing and the objective's own holds."""
+
+    alpha: float | None = None
+    temperature: float | None = None
+
+
+def settings_at(step: int, curriculum: Curriculum | None, table: Timetable) -> Settings:
+    """The settings of optimizer step `step` (from 0)."""
+    schedules = curriculum.schedules if curriculum else None
+    if schedules is None:
+        return Settings()
+    return Settings(_value(schedules.alpha, step, table), _value(schedules.temperature, step, table))
+
+
+def _value(schedule: AlphaSchedule | TemperatureSchedule | None, step: int, table: Timetable) -> float | None:
+    if schedule is None:
+        return None
+    steps = table.steps_until(schedule.until_epoch)
+    return between(schedule.start, schedule.end, share(schedule.shape, step, steps))
+
+
+def share(shape: Shape, step: int, steps: int) -> float:
+    """How much of the way is done at `step` of `steps`: 0 at the first, 1 at the last and after it."""
+    done = min(step / max(steps - 1, 1), 1.0)
+    return (1 - math.cos(math.pi * done)) / 2 if shape is Shape.COSINE else done
+
+
+def between(start: float, end: float, done: float) -> float:
+    """Exactly `start` at 0 and `end` at 1."""
+    return end if done == 1 else start + (end - start) * done

@@ -1,0 +1,22 @@
+"""What a curriculum changed, as curves over the epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from distill_trainer.report.curves import Line, curve_chart
+from distill_trainer.report.page import Page
+
+
+def schedule_charts(page: Page) -> str:
+    """T and α at the end of each epoch; nothing where they stay."""
+    return _chart("Temperature", "T", "teacher", [record.temperature for record in page.history]) + _chart(
+        "α, the weight of the labels", "α", "labels", [record.alpha for record in page.history]
+    )
+
+
+def _chart(title: str, name: str, style: str, values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return ""
+    return curve_chart(title, [Line(name, style, known)])
