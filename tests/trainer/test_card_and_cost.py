@@ -9,8 +9,8 @@ from transformers.pipelines import check_task
 
 from distill_api.training import Task
 from distill_trainer.calibration import expected_calibration_error
-from distill_trainer.card import PIPELINES
 from distill_trainer.cost import forward_flops
+from distill_trainer.tasks import kit_of
 
 
 def test_calibration_error_by_hand():
@@ -34,7 +34,7 @@ def test_operations_of_layers_by_their_formulas():
 
 def test_every_task_has_a_pipeline_that_transformers_knows():
     for task in Task:
-        assert check_task(PIPELINES[task])[0] == PIPELINES[task]
+        assert check_task(kit_of(task).pipeline)[0] == kit_of(task).pipeline
 
 
 def test_the_card_is_read_by_the_hub_library(workspace):

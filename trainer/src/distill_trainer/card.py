@@ -15,15 +15,9 @@ from distill_api.status import Lineage, Result
 from distill_api.training import Task
 from distill_trainer import uris
 from distill_trainer.curriculum.words import objective_words
+from distill_trainer.tasks import kit_of
 
 CARD = "README.md"
-PIPELINES: dict[Task, str] = {
-    Task.IMAGE_CLASSIFICATION: "image-classification",
-    Task.TEXT_CLASSIFICATION: "text-classification",
-    Task.TOKEN_CLASSIFICATION: "token-classification",
-    Task.CAUSAL_LM: "text-generation",
-}
-"""What the hub and Transformers call the tasks."""
 _METRICS = {"accuracy": "accuracy", "macroF1": "f1"}
 
 
@@ -39,7 +33,7 @@ def model_card(
 
 
 def _metadata(config: TrainerConfig, data: str, result: Result) -> dict[str, Any]:
-    pipeline = PIPELINES[config.task]
+    pipeline = kit_of(config.task).pipeline
     measured = {
         "type": _METRICS[result.metric.value],
         "name": result.metric.value,
@@ -113,7 +107,7 @@ def _use(config: TrainerConfig) -> str:
     if config.student.hugging_face is None:
         load = "from distill_trainer.student import load_student\n\nstudent = load_student(Path(FOLDER))"
         return f"```python\nfrom pathlib import Path\n\n{load}\nprobabilities = student.predict(images)  # float32 [B, C, H, W] in [0, 1]\n```"
-    pipeline = PIPELINES[config.task]
+    pipeline = kit_of(config.task).pipeline
     if config.task is Task.IMAGE_CLASSIFICATION:
         return (
             "```python\nfrom transformers import AutoModel\n\nmodel = AutoModel.from_pretrained(FOLDER)\n```"

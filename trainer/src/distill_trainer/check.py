@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from distill_api.contract import TrainerConfig
-from distill_api.training import Task
 from distill_trainer import uris
 from distill_trainer.data import Description
 from distill_trainer.errors import ContractBroken
@@ -25,13 +24,11 @@ from distill_trainer.models.class_names import class_order
 from distill_trainer.models.from_teacher import LayerCopy, plan_copy
 from distill_trainer.output import check_writable
 from distill_trainer.plan import Networks, plan_terms, term_warnings
-from distill_trainer.tasks import Sources, TaskKit, kit_of, outputs_are
+from distill_trainer.tasks import Sources, TaskKit, kit_of
 from distill_trainer.teacher_outputs.planning import OutputsPlan, plan_outputs
 from distill_trainer.weights import compare_shapes
 
 NO_GPU = "No GPU was requested."
-USUAL_TEMPERATURE = 2
-"""Of language models, at most."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Contract:
         """What the check says where all is well."""
         text = (
             f"teacher {self.teacher.name} ({self.teacher_parameters:,} parameters) and student {self.student.name} "
-            f"({self.student_parameters:,}) fit {self.data.name}: {outputs_are(self.signature)}, "
+            f"({self.student_parameters:,}) fit {self.data.name}: {kit_of(self.signature.task).described(self.signature)}, "
             f"{self.data.sizes['train']:,} training samples of {self.samples_are}"
         )
         return "; ".join([text, *self.warnings, *self.notes])
@@ -77,7 +74,7 @@ def check(config: TrainerConfig) -> Contract:
     data = kit.describe(config, Sources(teacher, student))
     signature = kit.signature(data)
     _check_splits(data)
-    if config.task is not Task.CAUSAL_LM:  # its classes are the tokens, which the tokenizer was compared for
+    if kit.classes_have_names:
         _check_classes(teacher, data, "teacher")
         _check_classes(student, data, "student")
     order = _check_class_order(teacher, signature, data)
@@ -97,7 +94,7 @@ def check(config: TrainerConfig) -> Contract:
     check_writable(uris.resolve(config.output.uri, field="output.uri"), config.output.uri)
     outputs = plan_outputs(config, data, pair, terms, classes=signature.classes)
     sizes = [count_parameters(network) for network in networks]
-    warnings = (*_warnings(config, data, *sizes), *_language_warnings(config, student, signature))
+    warnings = (*_warnings(config, data, *sizes), *kit.warnings(config, Sources(teacher, student), signature))
     return Contract(
         data,
         teacher,
@@ -212,34 +209,3 @@ def _warnings(config: TrainerConfig, data: Description, teacher: int, student: i
             f"training.batchSize {config.training.batch_size} is more than the {data.sizes['train']} training samples: "
             "each epoch is one step"
         )
-
-
-def _language_warnings(config: TrainerConfig, student: ModelSource, signature: Signature) -> Iterator[str]:
-    """What is allowed and odd of a language model."""
-    if config.task is not Task.CAUSAL_LM:
-        return
-    field, hottest = _hottest(config)
-    if hottest > USUAL_TEMPERATURE:
-        yield (
-            f"{field} is {hottest:g}: for language models 1 or 2 is usual, since softened "
-            "over a whole vocabulary the unlikely tokens outweigh the likely ones"
-        )
-    columns, fresh = (
-        student.vocabulary() or 0,
-        not student.weights_name and not config.student.init_from_teacher,
-    )
-    if fresh and columns > signature.classes:
-        yield (
-            f"student: vocab_size is {columns} and the tokenizer has {signature.classes} tokens: the other columns of its head "
-            f"are never trained, and who generates could draw them; set vocab_size to {signature.classes} in its config.json"
-        )
-
-
-def _hottest(config: TrainerConfig) -> tuple[str, float]:
-    """The greatest T that the objective sets, and the field that says so."""
-    schedules = config.curriculum.schedules if config.curriculum else None
-    if schedules is None or schedules.temperature is None:
-        return "objective.temperature", config.objective.temperature
-    ends = schedules.temperature
-    name = "from" if ends.start > ends.end else "to"
-    return f"curriculum.schedules.temperature.{name}", max(ends.start, ends.end)

@@ -18,8 +18,6 @@ from distill_trainer.checkpoint import CheckpointStore
 from distill_trainer.curriculum import Settings, settings_at, timetable
 from distill_trainer.divergence import diverged, going_back, is_lost, slowed
 from distill_trainer.errors import Disrupted, Diverged
-from distill_trainer.evaluate import predict
-from distill_trainer.metrics import score
 from distill_trainer.order import epoch_batches
 from distill_trainer.parts import Parts, Trained, examples, smallest_part
 from distill_trainer.progress import ProgressBoard
@@ -188,9 +186,9 @@ class Trainer:
         if self._best is None or metric > self._best.metric:
             self._best = Best(record.epoch, metric, plain_tensors(self._parts.student.state_dict()))
         self._position = replace(self._position, epoch=self._position.epoch + 1, batches_done=0, sums=())
-        self._board.metrics(student=metric, teacher=self._parts.teacher_metric)
+        self._board.metrics(student=metric, teacher=self._parts.validation.teacher)
         self._save()
-        _say(record, self._parts.training.epochs, self._parts.metric, self._board)
+        _say(record, self._parts.training.epochs, self._parts.validation.metric, self._board)
         if self._parts.ranks.any(self._stop.requested):
             raise self._disrupted(saved=True)
 
@@ -207,18 +205,10 @@ class Trainer:
 
     def _measured(self) -> float | None:
         """None where it was asked to stop."""
-        parts = self._parts
         try:
-            judged = predict(
-                [parts.student],
-                parts.data.validation,
-                parts.device,
-                self._stop,
-                batch_size=parts.evaluation_batch,
-            )
+            return self._parts.validation.score(self._parts.student)
         except Disrupted:
             return None
-        return score(parts.metric, judged.models[0].classes, judged.labels)
 
     def _record(self, metric: float, seconds: float) -> EpochRecord:
         loss, task, distillation, *terms = (
@@ -231,7 +221,7 @@ class Trainer:
             task_loss=task,
             distillation_loss=distillation,
             student_metric=metric,
-            teacher_metric=self._parts.teacher_metric,
+            teacher_metric=self._parts.validation.teacher,
             learning_rate=self._rate(self._position.step - 1),
             seconds=round(seconds, 3),
             terms=dict(zip(self._names, terms, strict=True)),

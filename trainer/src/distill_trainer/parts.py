@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from distill_api.curriculum import Curriculum
-from distill_api.training import Metric, Training
+from distill_api.training import Training
 from distill_trainer.batch import Batch
 from distill_trainer.data import DataSet
-from distill_trainer.evaluate import BATCH
+from distill_trainer.judging import Validation
 from distill_trainer.losses import Combined, Targets
 from distill_trainer.order import own_parts
 from distill_trainer.ranks import Ranks
@@ -29,10 +29,8 @@ class Parts:
     objective: Combined
     data: DataSet
     training: Training
-    metric: Metric
-    teacher_metric: float
+    validation: Validation
     device: torch.device
-    evaluation_batch: int = BATCH
     ranks: Ranks = Ranks()  # noqa: RUF009 - frozen
     curriculum: Curriculum | None = None
 

@@ -13,16 +13,14 @@ from torch import nn
 from distill_api.contract import Outcome, TrainerConfig
 from distill_api.naming import short
 from distill_api.status import Artifact, Drop, Export, Lineage, ModelResult, Result
-from distill_api.training import Task
 from distill_trainer import export, latency, metrics, report, student
 from distill_trainer.batch import Inputs
-from distill_trainer.calibration import expected_calibration_error
 from distill_trainer.card import model_card
 from distill_trainer.check import Contract
 from distill_trainer.checkpoint import Identity
 from distill_trainer.cost import forward_flops
 from distill_trainer.data import DataSet
-from distill_trainer.evaluate import Judged, Predictions, predict
+from distill_trainer.judging import Examined, Figures, Reading
 from distill_trainer.models import count_parameters
 from distill_trainer.output import REPORT, VersionFiles, Written, write_version
 from distill_trainer.parts import Trained
@@ -52,22 +50,11 @@ class Finished:
 
 @dataclass(frozen=True)
 class Measured:
-    """Both models on the test split: `judged.models` are teacher and student."""
+    """Both models on the test split."""
 
-    judged: Judged
-    comparison: metrics.Comparison
-    teacher_result: ModelResult
-    student_result: ModelResult
-
-    @property
-    def teacher(self) -> Predictions:
-        """What the teacher says."""
-        return self.judged.models[0]
-
-    @property
-    def student(self) -> Predictions:
-        """What the student says."""
-        return self.judged.models[1]
+    examined: Examined
+    teacher: ModelResult
+    student: ModelResult
 
 
 def publish(run: Finished, board: ProgressBoard, stop: StopSignal) -> Outcome:
@@ -87,42 +74,20 @@ def publish(run: Finished, board: ProgressBoard, stop: StopSignal) -> Outcome:
 def measure(run: Finished, stop: StopSignal) -> Measured:
     """Teacher and student on the same batches of the test split."""
     kit = kit_of(run.config.task)
-    at_once = kit.evaluation_batch(run.config.training)
-    judged = predict([run.teacher, run.student], run.data.test, run.device, stop, batch_size=at_once)
-    teacher, pupil = judged.models
-    comparison = metrics.compare(
-        run.config.evaluation.metric,
-        student=pupil.classes,
-        teacher=teacher.classes,
-        labels=judged.labels,
-        samples=judged.samples if len(judged.labels) > len(run.data.test) else None,
-        confidence=run.config.evaluation.confidence,
-        seed=run.config.training.seed,
+    reading = Reading(run.data.test, run.device, stop, kit.evaluation_batch(run.config.training))
+    examined = kit.judge.examine(
+        run.teacher, run.student, reading, run.config.evaluation, run.config.training.seed
     )
-    example = kit.example(run.contract.signature, 1, run.device)
-    language = run.config.task is Task.CAUSAL_LM
-    results = [
-        _model_result(
-            model,
-            example,
-            interval,
-            expected_calibration_error(said.confidence, said.classes == judged.labels),
-            metrics.perplexity(said.label_log_probability) if language else None,
-        )
-        for model, interval, said in (
-            (run.teacher, comparison.teacher, teacher),
-            (run.student, comparison.student, pupil),
-        )
-    ]
-    return Measured(judged, comparison, *results)
+    example, compared = kit.example(run.contract.signature, 1, run.device), examined.comparison
+    return Measured(
+        examined,
+        _model_result(run.teacher, example, compared.teacher, examined.teacher),
+        _model_result(run.student, example, compared.student, examined.student),
+    )
 
 
 def _model_result(
-    model: nn.Module,
-    example: Inputs,
-    value: metrics.Interval,
-    calibration_error: float,
-    perplexity: float | None,
+    model: nn.Module, example: Inputs, value: metrics.Interval, figures: Figures
 ) -> ModelResult:
     taken = latency.measure(model, example)
     size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
@@ -130,13 +95,13 @@ def _model_result(
         metric=value.value,
         metric_low=value.low,
         metric_high=value.high,
-        perplexity=perplexity,
+        perplexity=figures.perplexity,
         parameters=count_parameters(model),
         bytes=size,
         latency_p50_seconds=float(f"{taken.p50:.4g}"),
         latency_p99_seconds=float(f"{taken.p99:.4g}"),
         flops=forward_flops(model, example),
-        calibration_error=float(f"{calibration_error:.4g}"),
+        calibration_error=figures.calibration_error,
     )
 
 
@@ -162,8 +127,8 @@ def _student_config(run: Finished, measured: Measured) -> dict[str, Any]:
         "input": kit_of(run.config.task).reads(run.config, run.contract.sources, run.data),
         "metric": {
             "name": metric.value,
-            "value": measured.comparison.student.value,
-            "samples": len(run.data.test),
+            "value": measured.student.metric,
+            "samples": measured.examined.samples,
         },
         "lineage": {
             "teacherDigest": run.identity.teacher,
@@ -190,10 +155,7 @@ def _files(run: Finished, measured: Measured, written: Written) -> VersionFiles:
         best_epoch=run.trained.best.epoch,
         result=result,
         lineage=lineage,
-        labels=measured.judged.labels,
-        samples=measured.judged.samples,
-        teacher=measured.teacher,
-        student=measured.student,
+        judged=measured.examined.judged,
     )
     names = (run.contract.student.name, run.contract.teacher.name)
     card = model_card(run.config, names, run.data.name, result, lineage)
@@ -202,11 +164,11 @@ def _files(run: Finished, measured: Measured, written: Written) -> VersionFiles:
 
 def _result(run: Finished, measured: Measured, written: Written) -> Result:
     uri = f"{run.config.output.uri.rstrip('/')}/versions/{short(written.digest, 12)}"
-    drop, comparison = measured.comparison.drop, measured.comparison
-    teacher, pupil = measured.teacher_result, measured.student_result
+    comparison, teacher, pupil = measured.examined.comparison, measured.teacher, measured.student
+    drop = comparison.drop
     return Result(
         metric=run.config.evaluation.metric,
-        samples=len(run.data.test),
+        samples=measured.examined.samples,
         student=pupil,
         teacher=teacher,
         drop=Drop(
@@ -237,7 +199,7 @@ def _perplexities(result: Result) -> str:
 
 def _detail(run: Finished, measured: Measured) -> dict[str, Any]:
     """What result.json has beyond the outcome: curves, and confusion matrices where they can be looked through."""
-    labels, classes = measured.judged.labels, len(run.data.classes)
+    judged, classes = measured.examined.judged, len(run.data.classes)
     curves = {
         "bestEpoch": run.trained.best.epoch,
         "history": [asdict(record) for record in run.trained.history],
@@ -248,7 +210,7 @@ def _detail(run: Finished, measured: Measured) -> dict[str, Any]:
         "classes": list(run.data.classes),
         **curves,
         "confusion": {
-            "student": metrics.confusion(measured.student.classes, labels, classes).tolist(),
-            "teacher": metrics.confusion(measured.teacher.classes, labels, classes).tolist(),
+            name: metrics.confusion(said.classes, judged.labels, classes).tolist()
+            for name, said in zip(("teacher", "student"), judged.models, strict=True)
         },
     }

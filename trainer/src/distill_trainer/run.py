@@ -18,9 +18,8 @@ from distill_trainer import uris
 from distill_trainer.check import Contract, check
 from distill_trainer.checkpoint import CheckpointStore, Identity
 from distill_trainer.data import DataSet
-from distill_trainer.evaluate import predict
+from distill_trainer.judging import Reading
 from distill_trainer.loop import Trainer
-from distill_trainer.metrics import score
 from distill_trainer.models.from_teacher import copy_layers
 from distill_trainer.output import finished_version
 from distill_trainer.parts import Parts, Trained
@@ -133,9 +132,7 @@ def _train(
     ranks: Ranks,
 ) -> Trained:
     kit = kit_of(config.task)
-    at_once = kit.evaluation_batch(config.training)
-    judged = predict([models.teacher], data.validation, device, stop, batch_size=at_once)
-    metric = config.evaluation.metric
+    reading = Reading(data.validation, device, stop, kit.evaluation_batch(config.training))
     objective = kit.objective(config.objective, contract.terms).to(device)
     parts = Parts(
         student=models.student,
@@ -143,10 +140,8 @@ def _train(
         objective=objective,
         data=data,
         training=config.training,
-        metric=metric,
-        teacher_metric=score(metric, judged.models[0].classes, judged.labels),
+        validation=kit.judge.validation(models.teacher, reading, config.evaluation.metric),
         device=device,
-        evaluation_batch=at_once,
         ranks=ranks,
         curriculum=config.curriculum,
     )

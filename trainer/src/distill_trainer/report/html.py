@@ -14,7 +14,7 @@ from distill_trainer.report.page import Page
 from distill_trainer.report.schedules import schedule_charts
 from distill_trainer.report.tables import class_table, headline_table, lineage_list, term_table
 from distill_trainer.report.words import escape, metric_name, percent, seconds, thousands
-from distill_trainer.tasks import outputs_are
+from distill_trainer.tasks import kit_of
 
 
 def render(page: Page) -> str:
@@ -43,11 +43,11 @@ def _header(page: Page) -> str:
         f"<header><p class='kicker'>Distillation report · {escape(page.config.job.namespace)}/{escape(page.config.job.name)}</p>"
         f"<h1>The student keeps {percent(result.retained)} of its teacher with {size} parameters</h1>"
         f"<p class='lead'>{escape(page.contract.student.name)} learnt from {escape(page.contract.teacher.name)} on "
-        f"{escape(page.data.name)} ({outputs_are(page.contract.signature)}, {thousands(len(page.data.train))} training samples). "
+        f"{escape(page.data.name)} ({kit_of(page.config.task).described(page.contract.signature)}, {thousands(len(page.data.train))} training samples). "
         f"On {thousands(result.samples)} test samples its {metric} is {percent(result.student.metric, 2)}, "
         f"{abs(100 * drop.value):.2f} points {'below' if drop.value >= 0 else 'above'} the teacher's "
         f"({percent(drop.confidence, 0)} interval of the drop: {100 * drop.low:.2f} to {100 * drop.high:.2f}). "
-        f"Both predict the same {'token' if page.rows_are == 'tokens' else 'class'} for {percent(result.agreement)} of the {page.rows_are}.</p>"
+        f"Both {kit_of(page.config.task).agreeing} for {percent(result.agreement)} of the {page.rows_are}.</p>"
         f"{f'<ul class=warnings>{warnings}</ul>' if warnings else ''}{notes}</header>"
     )
 
@@ -68,7 +68,7 @@ def _section(title: str, body: str) -> str:
 
 
 def _confusion(page: Page) -> str:
-    counts = confusion(page.student.classes, page.labels, len(page.data.classes))
+    counts = confusion(page.student.classes, page.judged.labels, len(page.data.classes))
     matrix, worst = confusion_matrix(counts, page.data.classes), worst_confusions(counts, page.data.classes)
     return f"<div class='matrix-pair'>{matrix}<div><h3>Most frequent mistakes</h3>{worst}</div></div>"
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from distill_api.contract import TrainerConfig
 from distill_api.status import Lineage, Result
-from distill_api.training import Task
 from distill_trainer.check import Contract
 from distill_trainer.data import DataSet
-from distill_trainer.evaluate import Predictions
-from distill_trainer.metrics import CONFUSED_UP_TO, Classes
+from distill_trainer.evaluate import Judged, Predictions
+from distill_trainer.metrics import CONFUSED_UP_TO
 from distill_trainer.snapshot import EpochRecord
+from distill_trainer.tasks import kit_of
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,25 @@ class Page:
     best_epoch: int
     result: Result
     lineage: Lineage
-    labels: Classes
-    samples: Classes
-    teacher: Predictions
-    student: Predictions
+    judged: Judged
+
+    @property
+    def teacher(self) -> Predictions:
+        """What the teacher says."""
+        return self.judged.models[0]
+
+    @property
+    def student(self) -> Predictions:
+        """What the student says."""
+        return self.judged.models[1]
 
     @property
     def rows_are(self) -> str:
         """What a prediction is made for, in the plural."""
-        return {Task.TOKEN_CLASSIFICATION: "words", Task.CAUSAL_LM: "tokens"}.get(self.config.task, "samples")
+        return kit_of(self.config.task).rows_are
 
     @property
     def by_class(self) -> bool:
         """Whether classes are few enough, and mean enough one by one, to be told apart: tokens do not."""
         few = len(self.data.classes) <= CONFUSED_UP_TO
-        return few and self.config.task is not Task.CAUSAL_LM
+        return few and kit_of(self.config.task).classes_have_names

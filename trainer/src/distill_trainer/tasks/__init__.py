@@ -6,14 +6,13 @@ A further task is one file here with a `TaskKit` and one line in `_KITS`.
 from __future__ import annotations
 
 from distill_api.training import Task
-from distill_trainer.models import Signature
 from distill_trainer.tasks.causal_lm import CausalLM
 from distill_trainer.tasks.image_classification import ImageClassification
 from distill_trainer.tasks.kit import Sources, TaskKit
 from distill_trainer.tasks.text_classification import TextClassification
 from distill_trainer.tasks.token_classification import TokenClassification
 
-__all__ = ["Sources", "TaskKit", "kit_of", "outputs_are"]
+__all__ = ["Sources", "TaskKit", "kit_of"]
 
 _KITS: dict[Task, TaskKit] = {
     Task.IMAGE_CLASSIFICATION: ImageClassification(),
@@ -26,9 +25,3 @@ _KITS: dict[Task, TaskKit] = {
 def kit_of(task: Task) -> TaskKit:
     """The kit of a task; every value of the API's enum has one."""
     return _KITS[task]
-
-
-def outputs_are(signature: Signature) -> str:
-    """What a row of logits is over, for sentences: `10 classes`."""
-    kind = "tokens in the vocabulary" if signature.task is Task.CAUSAL_LM else "classes"
-    return f"{signature.classes:,} {kind}"

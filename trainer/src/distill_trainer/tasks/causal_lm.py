@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,9 @@ from distill_trainer.data.dataset import Opened
 from distill_trainer.data.sources import open_source
 from distill_trainer.data.tables import Tables
 from distill_trainer.data.texts import refuse_pictures
+from distill_trainer.judging import ClassJudge
 from distill_trainer.language import ChatEncoder, DocumentEncoder, LanguageContent, source_splits
+from distill_trainer.language.odd import language_warnings
 from distill_trainer.losses import Combined, TermPlan, build_objective
 from distill_trainer.models import Signature
 from distill_trainer.tasks.kit import Sources
@@ -35,6 +37,12 @@ EVALUATION_BATCH = 8
 
 class CausalLM:
     """Texts → the next token at each position, one of the vocabulary."""
+
+    pipeline = "text-generation"
+    rows_are = "tokens"
+    agreeing = "predict the same token"
+    classes_have_names = False  # the tokenizer was compared for them
+    judge = ClassJudge(perplexity=True)
 
     def describe(self, config: TrainerConfig, sources: Sources) -> Description:
         """See TaskKit. Documents that are packed are encoded here already: it decides how many samples there are."""
@@ -71,6 +79,14 @@ class CausalLM:
     def fits(self, logits: Tensor, signature: Signature, batch: int) -> bool:
         """See TaskKit."""
         return logits.dim() == 3 and (len(logits), logits.shape[-1]) == (batch, signature.classes)
+
+    def described(self, signature: Signature) -> str:
+        """See TaskKit."""
+        return f"{signature.classes:,} tokens in the vocabulary"
+
+    def warnings(self, config: TrainerConfig, sources: Sources, signature: Signature) -> Iterable[str]:
+        """See TaskKit."""
+        return language_warnings(config, sources.student, signature.classes)
 
     def evaluation_batch(self, training: Training) -> int:  # noqa: ARG002
         """See TaskKit."""

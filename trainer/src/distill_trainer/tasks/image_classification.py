@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from distill_api.training import Objective, Task, Training
 from distill_trainer import data
 from distill_trainer.data import DataSet, Description
 from distill_trainer.evaluate import BATCH
+from distill_trainer.judging import ClassJudge
 from distill_trainer.losses import Combined, TermPlan, build_objective
 from distill_trainer.models import Signature
 from distill_trainer.tasks.kit import Sources
@@ -21,6 +22,12 @@ from distill_trainer.tasks.kit import Sources
 
 class ImageClassification:
     """Images [B, C, H, W] in [0, 1] → one of the classes."""
+
+    pipeline = "image-classification"
+    rows_are = "samples"
+    agreeing = "predict the same class"
+    classes_have_names = True
+    judge = ClassJudge()
 
     def describe(self, config: TrainerConfig, sources: Sources) -> Description:  # noqa: ARG002
         """See TaskKit."""
@@ -54,6 +61,14 @@ class ImageClassification:
     def evaluation_batch(self, training: Training) -> int:  # noqa: ARG002
         """See TaskKit."""
         return BATCH
+
+    def described(self, signature: Signature) -> str:
+        """See TaskKit."""
+        return f"{signature.classes:,} classes"
+
+    def warnings(self, config: TrainerConfig, sources: Sources, signature: Signature) -> Iterable[str]:  # noqa: ARG002
+        """None beside those of every task."""
+        return ()
 
     def write(self, folder: Path, config: TrainerConfig, sources: Sources) -> None:
         """Nothing: the model's own files are all."""

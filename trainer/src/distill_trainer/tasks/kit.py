@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from distill_api.contract import TrainerConfig
 from distill_api.training import Objective, Training
 from distill_trainer.batch import Inputs
 from distill_trainer.data import DataSet, Description
+from distill_trainer.judging import Judge
 from distill_trainer.losses import Combined, TermPlan
 from distill_trainer.models import ModelSource, Signature
 
@@ -27,7 +28,20 @@ class Sources:
 
 
 class TaskKit(Protocol):
-    """One task."""
+    """One task. Plain attributes are words and choices that check, result, report and card ask for."""
+
+    pipeline: str
+    """What the hub and Transformers call the task."""
+    rows_are: str
+    """What an output is given for, in the plural: samples, words …"""
+    agreeing: str
+    """What both models do where they agree: predict the same class …"""
+    classes_have_names: bool
+    """Whether outputs are classes of the data: heads are compared with them, and the report tells them apart."""
+
+    @property
+    def judge(self) -> Judge:
+        """How good outputs are."""
 
     def describe(self, config: TrainerConfig, sources: Sources) -> Description:
         """Classes, shape and sizes without reading the samples, where that is possible. Raises UserError."""
@@ -40,6 +54,12 @@ class TaskKit(Protocol):
 
     def samples_are(self, data: Description) -> str:
         """What one sample is, for sentences: `8×8, 1 channel`."""
+
+    def described(self, signature: Signature) -> str:
+        """What the networks give, for sentences: `10 classes`."""
+
+    def warnings(self, config: TrainerConfig, sources: Sources, signature: Signature) -> Iterable[str]:
+        """What is allowed and odd of this task, as sentences."""
 
     def objective(self, objective: Objective, plans: Sequence[TermPlan]) -> Combined:
         """The loss, from the terms that the contract check planned."""

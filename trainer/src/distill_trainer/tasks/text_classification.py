@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from distill_trainer.data.dataset import Opened
 from distill_trainer.data.sources import open_source
 from distill_trainer.data.tables import labels_of, row_ids
 from distill_trainer.data.texts import refuse_pictures, text_splits
+from distill_trainer.judging import ClassJudge
 from distill_trainer.losses import Combined, TermPlan, build_objective
 from distill_trainer.models import Signature
 from distill_trainer.tasks.kit import Sources
@@ -31,6 +32,12 @@ EVALUATION_BATCH = 64
 
 class TextClassification:
     """Texts → one of the classes."""
+
+    pipeline = "text-classification"
+    rows_are = "samples"
+    agreeing = "predict the same class"
+    classes_have_names = True
+    judge = ClassJudge()
 
     def describe(self, config: TrainerConfig, sources: Sources) -> Description:
         """See TaskKit."""
@@ -63,6 +70,14 @@ class TextClassification:
     def evaluation_batch(self, training: Training) -> int:  # noqa: ARG002
         """See TaskKit."""
         return EVALUATION_BATCH
+
+    def described(self, signature: Signature) -> str:
+        """See TaskKit."""
+        return f"{signature.classes:,} classes"
+
+    def warnings(self, config: TrainerConfig, sources: Sources, signature: Signature) -> Iterable[str]:  # noqa: ARG002
+        """None beside those of every task."""
+        return ()
 
     def write(self, folder: Path, config: TrainerConfig, sources: Sources) -> None:
         """The tokenizer, which the server reads texts with."""

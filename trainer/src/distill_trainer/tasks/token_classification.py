@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from distill_trainer.data.dataset import Opened
 from distill_trainer.data.sources import open_source
 from distill_trainer.data.texts import refuse_pictures
 from distill_trainer.data.words import tagged_sentences
+from distill_trainer.judging import ClassJudge
 from distill_trainer.losses import Combined, TermPlan, build_objective
 from distill_trainer.models import Signature
 from distill_trainer.tasks.kit import Sources
@@ -32,6 +33,12 @@ TASK = Task.TOKEN_CLASSIFICATION
 
 class TokenClassification:
     """Lists of words → one of the classes for each."""
+
+    pipeline = "token-classification"
+    rows_are = "words"
+    agreeing = "predict the same class"
+    classes_have_names = True
+    judge = ClassJudge()
 
     def describe(self, config: TrainerConfig, sources: Sources) -> Description:
         """See TaskKit."""
@@ -65,6 +72,14 @@ class TokenClassification:
     def evaluation_batch(self, training: Training) -> int:  # noqa: ARG002
         """See TaskKit."""
         return EVALUATION_BATCH
+
+    def described(self, signature: Signature) -> str:
+        """See TaskKit."""
+        return f"{signature.classes:,} classes"
+
+    def warnings(self, config: TrainerConfig, sources: Sources, signature: Signature) -> Iterable[str]:  # noqa: ARG002
+        """None beside those of every task."""
+        return ()
 
     def write(self, folder: Path, config: TrainerConfig, sources: Sources) -> None:
         """The tokenizer, which the server reads words with."""

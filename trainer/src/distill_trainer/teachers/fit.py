@@ -13,6 +13,7 @@ from distill_trainer.batch import Batch, any_tensor
 from distill_trainer.checkpoint import CheckpointStore, Identity
 from distill_trainer.data import DataSet, Split
 from distill_trainer.evaluate import predict
+from distill_trainer.judging import ClassValidation, Reading
 from distill_trainer.loop import Trainer
 from distill_trainer.losses import Outputs, kl_objective
 from distill_trainer.metrics import score
@@ -71,17 +72,17 @@ def fit(
     Raises Diverged, and Disrupted when `stop` is asked for.
     """
     alone = teacher is None
+    reading = Reading(data.validation, torch.device("cpu"), stop or StopSignal())
     parts = Parts(
         student=network,
         teacher=teacher or LabelsAlone(len(data.classes)),
         objective=kl_objective(1.0 if alone else objective.alpha, objective.temperature),
         data=data,
         training=training,
-        metric=Metric.ACCURACY,
-        teacher_metric=0.0,
-        device=torch.device("cpu"),
+        validation=ClassValidation(reading, Metric.ACCURACY, teacher=0.0),
+        device=reading.device,
     )
-    Trainer(parts, NoCheckpoints(data.digest), ProgressBoard(), stop or StopSignal()).run()
+    Trainer(parts, NoCheckpoints(data.digest), ProgressBoard(), reading.stop).run()
     return network
 
 
