@@ -73,9 +73,21 @@ def _rows_of(batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def _judge(logits: Tensor, batch: Batch) -> tuple[Tensor, ...]:
-    log_probabilities = flat_rows(logits, batch.mask).float().log_softmax(dim=-1)
+    """Class, probability and the label's log-probability of each row that counts; sequences one by one.
+
+    The softmax of a whole batch of them over a vocabulary would take its logits' memory three times more.
+    """
+    if logits.dim() == 2:
+        return _judge_rows(logits, batch.labels, batch.mask)
+    masks = [None] * len(logits) if batch.mask is None else batch.mask
+    each = [_judge_rows(*sample) for sample in zip(logits, batch.labels, masks, strict=True)]
+    return tuple(torch.cat(column) for column in zip(*each, strict=True))
+
+
+def _judge_rows(logits: Tensor, labels: Tensor, mask: Tensor | None) -> tuple[Tensor, ...]:
+    log_probabilities = flat_rows(logits, mask).float().log_softmax(dim=-1)
     confidence, classes = log_probabilities.max(dim=-1)
-    labels = _counted(batch.labels, batch)
+    labels = labels if mask is None else labels[mask]
     known = log_probabilities.gather(-1, labels[:, None])[:, 0]
     return classes.cpu(), confidence.exp().cpu(), known.cpu()
 

@@ -146,6 +146,7 @@ class Trainer:
             clip=parts.training.gradient_clip,
             ranks=parts.ranks,
             precision=parts.training.precision,
+            last_layer=parts.last_layer,
         )
         if losses is not None:
             return parts.ranks.add(losses.stacked())

@@ -12,6 +12,7 @@ from distill_api.training import Training
 from distill_trainer.batch import Batch
 from distill_trainer.data import DataSet
 from distill_trainer.judging import Validation
+from distill_trainer.last_layer import LastLayer
 from distill_trainer.losses import Combined, Targets
 from distill_trainer.order import own_parts
 from distill_trainer.ranks import Ranks
@@ -33,6 +34,8 @@ class Parts:
     device: torch.device
     ranks: Ranks = Ranks()  # noqa: RUF009 - frozen
     curriculum: Curriculum | None = None
+    last_layer: LastLayer | None = None
+    """The student's, where the objective is one of hidden states."""
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,15 @@ from torch import nn
 
 from distill_api.contract import Outcome, TrainerConfig
 from distill_api.naming import digest
+from distill_api.training import Task
 from distill_trainer import uris
 from distill_trainer.check import Contract, check
 from distill_trainer.checkpoint import CheckpointStore, Identity
 from distill_trainer.data import DataSet
+from distill_trainer.fused_path import FUSED, FusedPath, fused_path, not_fused
 from distill_trainer.judging import Reading
 from distill_trainer.loop import Trainer
+from distill_trainer.losses.fused import NotFused
 from distill_trainer.models.from_teacher import copy_layers
 from distill_trainer.output import finished_version
 from distill_trainer.parts import Parts, Trained
@@ -65,10 +68,11 @@ def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal, ranks: 
         log.info("this recipe is trained already: %s", earlier.message)
         return earlier
     stop.check()
-    teacher = _teacher_outputs(config, contract, models, data, device, board, stop)
-    contract = replace(contract, notes=(*contract.notes, *teacher.notes))
+    fused, said = _fused_path(contract, models, device)
+    teacher = _teacher_outputs(config, contract, models, data, device, board, stop, fused)
+    contract = replace(contract, notes=(*contract.notes, *said, *teacher.notes))
     trained = _train(
-        config, contract, models, teacher.source, data, device, output, identity, board, stop, ranks
+        config, contract, models, teacher.source, fused, data, device, output, identity, board, stop, ranks
     )
     contract = replace(contract, warnings=(*contract.warnings, *trained.says))
     finished = Finished(
@@ -104,6 +108,25 @@ def _load_models(contract: Contract, device: torch.device, seed: int) -> Models:
     return Models(teacher, student.to(device), state_digest(teacher))
 
 
+def _fused_path(
+    contract: Contract, models: Models, device: torch.device
+) -> tuple[FusedPath | None, tuple[str, ...]]:
+    """The fused losses of a language model where they can be had, and the sentence that says which are taken."""
+    signature = contract.signature
+    if signature.task is not Task.CAUSAL_LM:
+        return None, ()
+    example = kit_of(signature.task).example(signature, 2, device)
+    choice, columns = contract.outputs.choice, signature.classes
+    try:
+        path = fused_path(contract.terms, choice, models.teacher, models.student, example, columns=columns)
+    except NotFused as error:
+        note = not_fused(error)
+        log.warning("%s", note)
+        return None, (note,)
+    log.info("%s", FUSED)
+    return path, (FUSED,)
+
+
 def _teacher_outputs(
     config: TrainerConfig,
     contract: Contract,
@@ -112,10 +135,21 @@ def _teacher_outputs(
     device: torch.device,
     board: ProgressBoard,
     stop: StopSignal,
+    fused: FusedPath | None,
 ) -> Prepared:
     origin = Origin(models.teacher_digest, digest(contract.teacher.config()), data.train.content_digest())
     at_once = kit_of(config.task).evaluation_batch(config.training)
-    return prepare(contract.outputs, models.teacher, origin, data.train, device, board, stop, at_once=at_once)
+    return prepare(
+        contract.outputs,
+        models.teacher,
+        origin,
+        data.train,
+        device,
+        board,
+        stop,
+        at_once=at_once,
+        fused=fused,
+    )
 
 
 def _train(
@@ -123,6 +157,7 @@ def _train(
     contract: Contract,
     models: Models,
     teacher: TeacherOutputs,
+    fused: FusedPath | None,
     data: DataSet,
     device: torch.device,
     output: Path,
@@ -137,13 +172,14 @@ def _train(
     parts = Parts(
         student=models.student,
         teacher=teacher,
-        objective=objective,
+        objective=fused.objective(objective) if fused else objective,
         data=data,
         training=config.training,
         validation=kit.judge.validation(models.teacher, reading, config.evaluation.metric),
         device=device,
         ranks=ranks,
         curriculum=config.curriculum,
+        last_layer=fused.student if fused else None,
     )
     for warning in part_warnings(parts):
         log.warning("%s", warning)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from distill_api.training import Optimizer, Precision, Training
 from distill_trainer.batch import Inputs, any_tensor
+from distill_trainer.last_layer import LastLayer
 from distill_trainer.layers import watch
 from distill_trainer.losses import Combined, LossParts, Outputs, Targets
 from distill_trainer.losses.combined import added
@@ -58,15 +59,17 @@ def train_step(
     clip: float | None,
     ranks: Ranks = Ranks(),  # noqa: B008 - frozen
     precision: Precision = Precision.FP32,
+    last_layer: LastLayer | None = None,
 ) -> LossParts | None:
     """Change the student once, on the micro-batches of one step; what of its loss is this process's, detached scalars.
 
-    None where this process had no micro-batch: the gradients of the others reach it all the same.
+    None where this process had no micro-batch: the gradients of the others reach it all the same. With `last_layer` the
+    objective is one of hidden states (`losses.fused.objective`).
     """
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
-    losses = [_backward(student, objective, example, precision) for example in examples]
+    losses = [_backward(student, objective, example, precision, last_layer) for example in examples]
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     ranks.add_gradients(weights)
     if clip is not None:
@@ -75,12 +78,27 @@ def train_step(
     return added(losses) if losses else None
 
 
-def _backward(student: nn.Module, objective: Combined, example: Example, precision: Precision) -> LossParts:
+def _backward(
+    student: nn.Module,
+    objective: Combined,
+    example: Example,
+    precision: Precision,
+    last_layer: LastLayer | None,
+) -> LossParts:
     """Add a micro-batch's gradients. Its passes alone run in `precision`; losses and their softmax in 32 bits."""
     device = any_tensor(example.inputs).device.type
     low = torch.autocast(device, torch.bfloat16, enabled=precision is Precision.BF16)
     with low, watch(student, objective.student_layers) as layers:
-        logits = student(example.inputs)
-    parts: LossParts = objective(Outputs(logits, layers), example.teacher, example.targets)
+        outputs = _outputs(student, example.inputs, layers, last_layer)
+    parts: LossParts = objective(outputs, example.teacher, example.targets)
     torch.autograd.backward(parts.total)
     return parts.detached()
+
+
+def _outputs(
+    student: nn.Module, inputs: Inputs, layers: Mapping[str, Tensor], last_layer: LastLayer | None
+) -> Outputs:
+    if last_layer is None:
+        return Outputs(student(inputs), layers)
+    unprojected = last_layer.unprojected(student, inputs)
+    return Outputs(unprojected.states.new_empty(0), layers, unprojected=unprojected)

@@ -57,7 +57,7 @@ class Combined(nn.Module):
 
     def __init__(self, alpha: float, terms: Sequence[Weighted]) -> None:
         super().__init__()
-        self._alpha = alpha
+        self.alpha = alpha
         self._weights = tuple(each.weight for each in terms)
         self._follows = tuple(each.follows for each in terms)
         self.names = tuple(each.name for each in terms)
@@ -76,11 +76,17 @@ class Combined(nn.Module):
     def set(self, *, alpha: float | None = None, temperature: float | None = None) -> None:
         """Set α, and T of the terms that have none of their own; what is None stays."""
         if alpha is not None:
-            self._alpha = alpha
+            self.alpha = alpha
         if temperature is not None:
             for term, follows in zip(self._terms(), self._follows, strict=True):
                 if follows:
                     term.temperature = temperature
+
+    @property
+    def weighted(self) -> tuple[Weighted, ...]:
+        """The terms with their names and weights."""
+        found = zip(self.names, self._weights, self._terms(), self._follows, strict=True)
+        return tuple(Weighted(*each) for each in found)
 
     def _terms(self) -> Iterator[TeacherTerm]:
         for term in self.terms:
@@ -97,5 +103,5 @@ class Combined(nn.Module):
             for weight, value in zip(self._weights, values, strict=True)
         ]
         distillation = sum(weighted[1:], start=weighted[0]) if weighted else torch.zeros_like(task)
-        total = torch.add((1 - self._alpha) * distillation, task, alpha=self._alpha)
+        total = torch.add((1 - self.alpha) * distillation, task, alpha=self.alpha)
         return LossParts(total, task, distillation, values)

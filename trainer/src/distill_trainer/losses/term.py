@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -16,20 +17,36 @@ from distill_api.terms import Projection, Term
 from distill_trainer.losses.rows import Count
 from distill_trainer.losses.sparse import SparseTeacher
 
+if TYPE_CHECKING:  # the fused losses import this module
+    from distill_trainer.losses.fused.head import Head
+
 LOGITS = "logits"
 """Stands for the model's own output where a pair of layers could stand."""
+
+
+@dataclass(frozen=True)
+class Unprojected:
+    """What goes into a model's last layer, and that layer: what logits would be made of.
+
+    `states` are [..., H] of a student, and [N, H] of a teacher: those of the rows that count alone.
+    """
+
+    states: Tensor
+    head: Head
 
 
 @dataclass(frozen=True)
 class Outputs:
     """What a model says of a batch: logits [..., C], and outputs of the layers that somebody asked for, by name.
 
-    `sparse` stands in for the logits of a teacher of whose distribution only a part was stored; `logits` are empty then.
+    `sparse` stands in for the logits of a teacher of whose distribution only a part was stored, and `unprojected` for those
+    of a model that are never made as a whole; `logits` are empty then.
     """
 
     logits: Tensor
     layers: Mapping[str, Tensor] = field(default_factory=dict)
     sparse: SparseTeacher | None = None
+    unprojected: Unprojected | None = None
 
     def of(self, layer: str) -> Tensor:
         """The output of a layer, or the logits."""

@@ -7,14 +7,16 @@ from torch import Tensor
 
 from distill_trainer.batch import Batch
 from distill_trainer.losses import Outputs
-from distill_trainer.teacher_outputs.encodings import Encoding
+from distill_trainer.teacher_outputs.encodings import Encoding, HiddenState
 from distill_trainer.teacher_outputs.store import OutputStore
 
 
 class Cached:
     """Reads what `fill` stored, by sample: any order, batch size or part of the data gives each sample its own."""
 
-    def __init__(self, store: OutputStore, encoding: Encoding) -> None:
+    def __init__(self, store: OutputStore, encoding: Encoding, *, unprojected: bool = False) -> None:
+        """With `unprojected` hidden states are given as they are stored, in place of the logits made of them."""
+        self._unprojected = unprojected
         self._store = store
         self._encoding = encoding
 
@@ -22,8 +24,13 @@ class Cached:
         """See TeacherOutputs. Raises LookupError where a sample is not stored."""
         device = batch.labels.device
         found = self._store.read(batch.rows)
-        decoded = self._encoding.decode({name: tensor.to(device) for name, tensor in found.rows.items()})
+        rows = {name: tensor.to(device) for name, tensor in found.rows.items()}
         layers = {name: tensor.to(device) for name, tensor in found.layers.items()}
+        if self._unprojected and isinstance(self._encoding, HiddenState):
+            return Outputs(
+                torch.empty(0, device=device), layers, unprojected=self._encoding.unprojected(rows)
+            )
+        decoded = self._encoding.decode(rows)
         if isinstance(decoded, Tensor):
             return Outputs(in_place(decoded, batch), layers)
         return Outputs(torch.empty(0, device=device), layers, decoded)

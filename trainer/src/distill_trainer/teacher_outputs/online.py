@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from distill_trainer.batch import Batch
+from distill_trainer.last_layer import LastLayer
 from distill_trainer.layers import watch
 from distill_trainer.losses import Outputs
+from distill_trainer.losses.rows import flat_rows
+from distill_trainer.losses.term import Unprojected
 
 
 class Online:
     """Runs the teacher on each batch. The teacher never moves: eval mode, no gradient, its statistics frozen."""
 
-    def __init__(self, teacher: nn.Module, layers: Sequence[str] = ()) -> None:
+    def __init__(
+        self, teacher: nn.Module, layers: Sequence[str] = (), last_layer: LastLayer | None = None
+    ) -> None:
+        """With `last_layer` its input is given in place of logits."""
+        self._last_layer = last_layer
         self._teacher = teacher.eval().requires_grad_(requires_grad=False)
         self._layers = tuple(layers)
 
     def outputs(self, batch: Batch) -> Outputs:
         """One forward pass. `clone` makes ordinary tensors of inference ones, which autograd could not save."""
         with torch.inference_mode(), watch(self._teacher, self._layers) as layers:
-            logits = self._teacher(batch.inputs)
-        return Outputs(logits.clone(), {name: output.clone() for name, output in layers.items()})
+            if self._last_layer is None:
+                said = Outputs(self._teacher(batch.inputs).clone())
+            else:
+                said = self._unprojected(batch, self._last_layer)
+        return replace(said, layers={name: output.clone() for name, output in layers.items()})
+
+    def _unprojected(self, batch: Batch, last_layer: LastLayer) -> Outputs:
+        found = last_layer.unprojected(self._teacher, batch.inputs)
+        states = flat_rows(found.states, batch.mask).clone()
+        return Outputs(states.new_empty(0), unprojected=Unprojected(states, found.head))

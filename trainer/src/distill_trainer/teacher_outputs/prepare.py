@@ -17,6 +17,7 @@ from distill_api.teacher_outputs import Encoding as Kind
 from distill_api.teacher_outputs import OutputsMode
 from distill_trainer.data import Split
 from distill_trainer.files import sync
+from distill_trainer.fused_path import FusedPath
 from distill_trainer.progress import ProgressBoard
 from distill_trainer.stop import StopSignal
 from distill_trainer.teacher_outputs import Online, TeacherOutputs
@@ -60,10 +61,11 @@ def prepare(
     stop: StopSignal,
     *,
     at_once: int,
+    fused: FusedPath | None = None,
 ) -> Prepared:
-    """Fill the store where there is to be one. Raises Disrupted and UserError (StoreNotWritable)."""
+    """Fill the store where there is to be one; with `fused` what goes into the last layer is given for logits. Raises Disrupted and UserError (StoreNotWritable)."""
     if plan.choice.mode is OutputsMode.ONLINE:
-        return Prepared(Online(teacher, plan.layers))
+        return Prepared(Online(teacher, plan.layers, fused.teacher if fused else None))
     key = key_document(plan, origin)
     folder = plan.root / short(digest(key), 16)
     head = plan.head if plan.choice.encoding is Kind.HIDDEN_STATE else None
@@ -79,7 +81,7 @@ def prepare(
     notes = (f"teacher outputs: {fidelity.sentence()}",) if fidelity else ()
     for note in notes:
         log.info("%s", note)
-    return Prepared(Cached(store, encoding), notes)
+    return Prepared(Cached(store, encoding, unprojected=fused is not None), notes)
 
 
 def key_document(plan: OutputsPlan, origin: Origin) -> dict[str, Any]:

@@ -12,20 +12,26 @@ before the next chunk: memory is that of one chunk, and the backward pass has no
     )
     parts.total.backward()
 
-For tasks that predict tokens; causal shift and mask are theirs. `fused_topk_kl` takes a stored teacher, and
+For tasks that predict tokens; causal shift and mask are theirs. `objective` is the API's objective made of them, and
+`fused_path` decides which training takes it. `fused_topk_kl` takes a stored teacher, and
 `chunked_cross_entropy` none.
 """
 
 from distill_trainer.losses.fused.divergences import Divergence, divergence_of, forward
 from distill_trainer.losses.fused.head import Head
 from distill_trainer.losses.fused.losses import chunked_cross_entropy, fused_kl, fused_topk_kl
+from distill_trainer.losses.fused.objective import FusedObjective, FusedTerm, NotFused, fused_term
 
 __all__ = [
     "Divergence",
+    "FusedObjective",
+    "FusedTerm",
     "Head",
+    "NotFused",
     "chunked_cross_entropy",
     "divergence_of",
     "forward",
     "fused_kl",
+    "fused_term",
     "fused_topk_kl",
 ]

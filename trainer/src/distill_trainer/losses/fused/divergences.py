@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from distill_api.terms import KLVariant, Term
+from distill_api.terms import KLVariant, Term, TermType
 from distill_trainer.losses.kl_divergence import DEFAULT_BETA, DEFAULT_SKEW
 
 
@@ -76,7 +76,11 @@ def skewed(block: Softened, *, skew: float) -> Tensor:
 
 
 def divergence_of(term: Term) -> Divergence:
-    """What a KLDivergence term of the API names."""
+    """What a term of the API names. Raises KeyError for other types than KLDivergence and SoftTargetCrossEntropy."""
+    if term.type is TermType.SOFT_TARGET_CROSS_ENTROPY:
+        return soft_targets
+    if term.type is not TermType.KL_DIVERGENCE:
+        raise KeyError(term.type)
     variants: dict[KLVariant, Divergence] = {
         KLVariant.FORWARD: forward,
         KLVariant.REVERSE: reverse,

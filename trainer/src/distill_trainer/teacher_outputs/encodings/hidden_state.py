@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from distill_trainer.losses.fused import Head as FusedHead
+from distill_trainer.losses.term import Unprojected
 from distill_trainer.teacher_outputs.encodings.encoding import Rows, Tensors
 
 
@@ -37,3 +39,7 @@ class HiddenState:
     def decode(self, stored: Tensors) -> Tensor:
         """Logits [R, C]."""
         return F.linear(stored["hidden"], self._head.weight, self._head.bias)
+
+    def unprojected(self, stored: Tensors) -> Unprojected:
+        """The hidden states as they are, [R, H], with the layer that makes logits of them."""
+        return Unprojected(stored["hidden"], FusedHead(self._head.weight, self._head.bias))
