@@ -62,7 +62,17 @@ def plan(term, temperature=1.0):
     return TermPlan(term.type.value, term, temperature)
 
 
-def one_step(config, terms, *, fused, alpha=0.3, precision=Precision.FP32, parts=((0, 1, 2),), watched=None):
+def one_step(
+    config,
+    terms,
+    *,
+    fused,
+    alpha=0.3,
+    precision=Precision.FP32,
+    parts=((0, 1, 2),),
+    watched=None,
+    changed=None,
+):
     """Losses and gradients of one step of a student against a teacher with a head of another width."""
     student, teacher = (
         network(config, 1),
@@ -72,6 +82,7 @@ def one_step(config, terms, *, fused, alpha=0.3, precision=Precision.FP32, parts
     if fused:
         found = fused_path(terms, ONLINE, teacher, student, whole.inputs, columns=WORDS)
         objective = found.objective(objective)
+    objective.set(**changed or {})
     source = Online(teacher, last_layer=found.teacher if found else None)
     examples = []
     for rows in map(list, parts):
@@ -160,6 +171,16 @@ def test_micro_batches_with_padding_of_their_own():
     assert_equal(gpt2(), KL, parts=((0,), (1, 2)))
     whole, cut = (one_step(gpt2(), KL, fused=True, parts=parts) for parts in (((0, 1, 2),), ((0,), (1, 2))))
     torch.testing.assert_close(cut, whole, atol=1e-6, rtol=1e-4)
+
+
+def test_a_curriculum_changes_alpha_and_temperature():
+    terms = [TermPlan("KLDivergence", Term(type="KLDivergence"), 2.0, follows=True)]
+    changed = {"alpha": 0.7, "temperature": 3.0}
+    assert_equal(gpt2(), terms, changed=changed)
+    assert (
+        one_step(gpt2(), terms, fused=True)[0][2]
+        != one_step(gpt2(), terms, fused=True, changed=changed)[0][2]
+    )
 
 
 def test_bf16_rounds_the_passes_in_both():

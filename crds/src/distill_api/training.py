@@ -102,6 +102,11 @@ class Training(ApiModel):
         default=Precision.FP32,
         description="FP32, or BF16: the student's passes in half the memory, parameters and losses in 32 bits all the same.",
     )
+    activation_checkpointing: bool = Field(
+        default=False,
+        description="true keeps each layer's input alone and computes the rest a second time in the backward pass: the same "
+        "student for much less memory and about a third more time. Of Transformers students that can.",
+    )
     optimizer: Optimizer = Field(default=Optimizer.ADAMW, description="AdamW or SGD (momentum 0.9).")
     learning_rate: float = Field(
         default=0.002,

@@ -14,6 +14,7 @@ from torch import nn
 
 from distill_api.contract import TrainerConfig
 from distill_trainer import uris
+from distill_trainer.checkpointing import check_checkpointing
 from distill_trainer.data import Description
 from distill_trainer.errors import ContractBroken
 from distill_trainer.export import check_installed
@@ -81,6 +82,8 @@ def check(config: TrainerConfig) -> Contract:
     networks = [
         _on_meta(source, data, kit, field) for source, field in ((teacher, "teacher"), (student, "student"))
     ]
+    if config.training.activation_checkpointing:
+        check_checkpointing(networks[1], student.name)
     init = config.student.init_from_teacher
     copied = plan_copy(networks[0], networks[1], init) if init else None
     pair = Networks(networks[0], networks[1], kit.example(signature, 2, torch.device("meta")))

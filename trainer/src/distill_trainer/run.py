@@ -14,10 +14,11 @@ from torch import nn
 
 from distill_api.contract import Outcome, TrainerConfig
 from distill_api.naming import digest
-from distill_api.training import Task
+from distill_api.training import Task, Training
 from distill_trainer import uris
 from distill_trainer.check import Contract, check
 from distill_trainer.checkpoint import CheckpointStore, Identity
+from distill_trainer.checkpointing import enable_checkpointing
 from distill_trainer.data import DataSet
 from distill_trainer.fused_path import FUSED, FusedPath, fused_path, not_fused
 from distill_trainer.judging import Reading
@@ -59,7 +60,7 @@ def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal, ranks: 
     device = seed_everything(config.training.seed)
     output = uris.resolve(config.output.uri, field="output.uri")
     data = kit_of(config.task).load(config, contract.sources)
-    models = _load_models(contract, device, config.training.seed)
+    models = _load_models(contract, device, config.training)
     identity = Identity(config.recipe_digest, data.digest, models.teacher_digest)
     earlier = ranks.from_leader(
         finished_version(output, identity, config.output.formats) if ranks.leads else None
@@ -95,15 +96,17 @@ def seed_everything(seed: int) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _load_models(contract: Contract, device: torch.device, seed: int) -> Models:
+def _load_models(contract: Contract, device: torch.device, training: Training) -> Models:
     """Build both and load their weights; the student's fresh parameters depend on the seed alone."""
     teacher = contract.teacher.build(contract.signature)
     contract.teacher.load(teacher)
-    torch.manual_seed(seed)
+    torch.manual_seed(training.seed)
     student = contract.student.build(contract.signature)
     contract.student.load(student)
     if contract.copied:
         copy_layers(teacher, student, contract.copied)
+    if training.activation_checkpointing:
+        enable_checkpointing(student)
     teacher = teacher.eval().requires_grad_(requires_grad=False).to(device)
     return Models(teacher, student.to(device), state_digest(teacher))
 

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from distill_api.contract import TrainerConfig
 from distill_trainer.batch import Inputs
+from distill_trainer.checkpointing import check_checkpointing, enable_checkpointing
 from distill_trainer.estimate.formulas import FP32
 from distill_trainer.estimate.inputs import Network
 from distill_trainer.models import ModelSource, Signature, open_models
@@ -50,7 +51,8 @@ def count_job(config: TrainerConfig, element: int, tokens: int | None = None) ->
     signature = kit.signature(data)
     example = example_of(config, sources, signature, _BATCH, torch.device("meta"), tokens)
     teacher, positions = _counted(sources.teacher, signature, example, element)
-    student, _ = _counted(sources.student, signature, example, element)
+    twice = config.training.activation_checkpointing
+    student, _ = _counted(sources.student, signature, example, element, checkpointing=twice)
     return Counted(teacher, student, data.sizes["train"], positions, signature.classes)
 
 
@@ -76,11 +78,21 @@ def build_on(source: ModelSource, signature: Signature, device: torch.device) ->
         return source.build(signature)
 
 
-def _counted(source: ModelSource, signature: Signature, example: Inputs, element: int) -> tuple[Network, int]:
+def _counted(
+    source: ModelSource,
+    signature: Signature,
+    example: Inputs,
+    element: int,
+    *,
+    checkpointing: bool = False,
+) -> tuple[Network, int]:
     network = build_on(source, signature, torch.device("meta"))
+    if checkpointing:
+        check_checkpointing(network, source.name)
+        enable_checkpointing(network)
     counted = count_network(network, example, _BATCH, element)
     logits = network.eval()(example)
-    return replace(counted, name=source.name), logits.shape[1:-1].numel()
+    return replace(counted, name=source.name, repeated=checkpointing), logits.shape[1:-1].numel()
 
 
 def count_network(network: nn.Module, example: Inputs, batch: int, element: int) -> Network:
