@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from distill_api import DistillationJobSpec
+from distill_api.curriculum_rules import stages_of
 from distill_api.naming import recipe_digest
 from distill_api.validate import explain
 
@@ -18,6 +19,14 @@ PAGE = Path(__file__).resolve().parents[2] / "docs/curriculum.md"
 SNIPPETS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
 HOTTER = {"temperature": {"from": 1, "to": 8}}
 SOFTER = {"alpha": {"from": 0, "to": 0.5}}
+STAGES = [
+    {
+        "name": "hints",
+        "epochs": 2,
+        "objective": {"alpha": 0, "terms": [{"type": "Hint", "pairs": [{"teacher": "a", "student": "b"}]}]},
+    },
+    {"name": "outputs", "epochs": 3, "objective": {}},
+]
 
 
 def spec(digits, **changes):
@@ -85,6 +94,23 @@ REFUSED = {
         {"teacherOutputs": {"encoding": "TopK"}, "curriculum": {"schedules": HOTTER}},
         "spec.teacherOutputs.encoding: must not be TopK or Sampled with curriculum.schedules.temperature",
     ),
+    "one stage": ({"curriculum": {"stages": STAGES[:1]}}, "spec.curriculum.stages: "),
+    "one name": (
+        {"training": {}, "curriculum": {"stages": [STAGES[0], STAGES[0]]}},
+        "spec.curriculum.stages: must have different names",
+    ),
+    "stages and schedules": (
+        {"training": {}, "curriculum": {"stages": STAGES, "schedules": SOFTER}},
+        "spec.curriculum.schedules: must not be set beside stages",
+    ),
+    "two objectives": (
+        {"training": {}, "objective": {"alpha": 0.5}, "curriculum": {"stages": STAGES}},
+        "spec.objective: has no effect beside curriculum.stages",
+    ),
+    "two counts of epochs": (
+        {"training": {"epochs": 7}, "curriculum": {"stages": STAGES}},
+        "spec.training.epochs: has no effect beside curriculum.stages",
+    ),
     "never reached": (
         {"curriculum": {"schedules": {"alpha": {"from": 0, "to": 1, "untilEpoch": 31}}}},
         "spec.curriculum.schedules.alpha.untilEpoch: must be at most training.epochs",
@@ -105,6 +131,15 @@ def test_a_term_that_follows_and_an_alpha_beside_stored_parts_are_taken(digits):
     DistillationJobSpec.model_validate(
         spec(digits, teacherOutputs={"encoding": "TopK"}, curriculum={"schedules": SOFTER})
     )
+
+
+def test_without_stages_there_is_one_of_the_whole(digits):
+    parts = DistillationJobSpec.model_validate(spec(digits))
+    [whole] = stages_of(parts.curriculum, parts.objective, parts.training)
+    assert (whole.epochs, whole.objective) == (30, parts.objective)
+    staged = DistillationJobSpec.model_validate(spec(digits, training={}, curriculum={"stages": STAGES}))
+    stages = stages_of(staged.curriculum, staged.objective, staged.training)
+    assert [(stage.name, stage.epochs) for stage in stages] == [("hints", 2), ("outputs", 3)]
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)

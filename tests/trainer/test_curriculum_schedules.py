@@ -8,7 +8,8 @@ import torch
 
 from distill_api.contract import ExitCode
 from distill_api.curriculum import Curriculum, Shape
-from distill_trainer.curriculum import Settings, settings_at, timetable
+from distill_api.training import Training
+from distill_trainer.curriculum import Course, Settings, timetable
 from distill_trainer.curriculum.schedules import between, share
 from distill_trainer.exposition import exposition
 from distill_trainer.losses import Outputs, Targets, kl_divergence
@@ -30,20 +31,20 @@ def curriculum(document):
 
 
 def test_values_by_hand():
-    table = timetable(epochs=2, samples=50, batch_size=10)  # 10 steps
+    table = timetable([2], samples=50, batch_size=10)  # 10 steps
     linear = curriculum({"schedules": {"alpha": {"from": 0.1, "to": 1}}})
-    values = [settings_at(step, linear, table).alpha for step in range(10)]
+    values = [Course(table, Training(), linear).settings(step).alpha for step in range(10)]
     assert values == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
     assert values[-1] == 1.0
     early = curriculum(
         {"schedules": {"temperature": {"from": 9, "to": 1, "untilEpoch": 1, "shape": "Cosine"}}}
     )
-    temperatures = [settings_at(step, early, table).temperature for step in range(10)]
+    temperatures = [Course(table, Training(), early).settings(step).temperature for step in range(10)]
     assert temperatures[:5] == pytest.approx(
         [9, 9 - 8 * (1 - math.sqrt(0.5)) / 2, 5, 1 + 8 * (1 - math.sqrt(0.5)) / 2, 1]
     )
     assert temperatures[4:] == [1.0] * 6
-    assert settings_at(3, None, table) == Settings()
+    assert Course(table, Training()).settings(3) == Settings()
 
 
 @pytest.mark.parametrize("shape", Shape)
@@ -109,7 +110,7 @@ def test_metrics_have_it_only_where_it_is_scheduled():
     board = ProgressBoard()
     board.begin(step=0, total_steps=10, epochs=2)
     losses = Losses(total=1, task=1, distillation=1)
-    board.steps(step=3, epoch=1, samples=96, losses=losses, alpha=0.25, temperature=None)
+    board.steps(step=3, epoch=1, samples=96, losses=losses, settings=Settings(alpha=0.25))
     text = exposition(board, "accuracy").decode()
     assert "distill_train_alpha 0.25" in text
     assert "distill_train_temperature" not in text
@@ -137,3 +138,37 @@ def test_a_part_of_the_distribution_is_refused_by_the_trainer_too(workspace):
     ended = workspace.check(curriculum=BOTH, teacherOutputs={"mode": "Cached", "encoding": "Sampled"})
     assert ended.code is ExitCode.CONFIG_INVALID
     assert "teacherOutputs.encoding must not be TopK or Sampled" in ended.outcome.message
+
+
+def test_a_language_model_follows_both_in_its_loss(workspace, tmp_path):
+    """α and T of a schedule that hardly moves, against the same ones fixed: whatever computes the loss has to ask anew."""
+    from language_world import gpt2, write_language_teacher, write_texts
+
+    teacher = write_language_teacher(tmp_path / "teacher", steps=20)
+    write_texts(workspace.root / "data")
+    gpt2().save_pretrained(workspace.root / "student")
+    job = {
+        "task": "CausalLM",
+        "teacher": {"huggingFace": {"id": f"file://{teacher}"}},
+        "student": {"huggingFace": {"id": f"file://{workspace.root / 'student'}"}},
+        "dataset": {"files": {"uri": f"file://{workspace.root / 'data'}", "format": "Text"}},
+        "training": {"epochs": 1, "batchSize": 8, "learningRate": 0.02},
+    }
+    still = {"temperature": {"from": 1, "to": 1.0000001}, "alpha": {"from": 0.5, "to": 0.5000001}}
+    moving = {"temperature": {"from": 1, "to": 4}, "alpha": {"from": 0.5, "to": 0.1}}
+    losses = [
+        [
+            record[name]
+            for record in history(workspace, workspace.train(**job, recipeDigest=f"sha256:{at}", **changes))
+            for name in ("loss", "distillation_loss")
+        ]
+        for at, changes in enumerate(
+            (
+                {"objective": {"temperature": 1.0, "alpha": 0.5}},
+                {"curriculum": {"schedules": still}},
+                {"curriculum": {"schedules": moving}},
+            )
+        )
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert losses[2] != pytest.approx(losses[0], rel=1e-2)

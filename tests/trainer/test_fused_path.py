@@ -80,7 +80,7 @@ def one_step(
     )
     objective, found, whole = build_objective(alpha, terms), None, batch()
     if fused:
-        found = fused_path(terms, ONLINE, teacher, student, whole.inputs, columns=WORDS)
+        found = fused_path([terms], ONLINE, teacher, student, whole.inputs, columns=WORDS)
         objective = found.objective(objective)
     objective.set(**changed or {})
     source = Online(teacher, last_layer=found.teacher if found else None)
@@ -147,7 +147,9 @@ def test_terms_over_layers_stand_beside_it():
         for fused in (False, True):
             student.zero_grad()
             path = (
-                fused_path(terms, ONLINE, teacher, student, batch().inputs, columns=WORDS) if fused else None
+                fused_path([terms], ONLINE, teacher, student, batch().inputs, columns=WORDS)
+                if fused
+                else None
             )
             objective = build_objective(0.3, terms)
             targets = Targets(
@@ -222,7 +224,7 @@ def test_no_tensor_holds_more_than_a_chunk_of_the_vocabulary(fused, rows, monkey
 )
 def test_objectives_that_need_whole_logits_say_so(terms, words):
     with pytest.raises(NotFused, match=words):
-        fused_path(terms, ONLINE, network(llama(), 1), network(llama(), 2), batch().inputs, columns=WORDS)
+        fused_path([terms], ONLINE, network(llama(), 1), network(llama(), 2), batch().inputs, columns=WORDS)
 
 
 def test_a_model_that_does_something_else_to_its_logits_is_found():
@@ -237,7 +239,7 @@ def test_a_pair_that_names_the_last_layer_keeps_it():
     hint = Term(type="Hint", pairs=[LayerPair(teacher=pair.teacher, student=pair.student)])
     terms = [TermPlan("Hint", hint, 1.0, (pair,))]
     with pytest.raises(NotFused, match=r"names the student's layer 'model\.lm_head'"):
-        fused_path(terms, ONLINE, network(llama(), 1), network(llama(), 2), batch().inputs, columns=WORDS)
+        fused_path([terms], ONLINE, network(llama(), 1), network(llama(), 2), batch().inputs, columns=WORDS)
 
 
 @pytest.fixture(scope="module")

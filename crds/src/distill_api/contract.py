@@ -12,8 +12,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from distill_api.base import ApiModel
-from distill_api.curriculum import Curriculum
-from distill_api.curriculum_rules import check_curriculum
+from distill_api.curriculum import Curriculum, Stage
+from distill_api.curriculum_rules import check_curriculum, stages_of
 from distill_api.delivery import Output
 from distill_api.job import DistillationJobSpec
 from distill_api.naming import recipe_digest
@@ -72,6 +72,11 @@ class TrainerConfig(ApiModel):
     recipe_digest: Annotated[str, Field(max_length=80)] = Field(
         description="Digest of everything that shapes the student; a checkpoint of another recipe is never resumed."
     )
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The trainings one after the other; one of the whole unless the curriculum has stages."""
+        return stages_of(self.curriculum, self.objective, self.training)
 
     @model_validator(mode="after")
     def _check_curriculum(self) -> Self:

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from distill_api.base import ApiModel, Rule
+from distill_api.training import Objective
 
 
 class Shape(StrEnum):
@@ -32,8 +33,18 @@ _SCHEDULES_SOMETHING = Rule(
     "set temperature, alpha or both; or leave schedules out",
 )
 _CHANGES_SOMETHING = Rule(
-    "has(self.schedules)",
-    "must not be empty: set schedules, or leave curriculum out",
+    "has(self.schedules) || has(self.stages)",
+    "must not be empty: set schedules or stages, or leave curriculum out",
+)
+_ONE_OF_BOTH = Rule(
+    "!has(self.schedules) || !has(self.stages)",
+    "must not be set beside stages, each of which has its own objective: remove one of both",
+    field="schedules",
+)
+_NAMES_DIFFER = Rule(
+    "!has(self.stages) || self.stages.all(one, self.stages.exists_one(other, other.name == one.name))",
+    "must have different names: progress and report tell them apart by these",
+    field="stages",
 )
 
 
@@ -114,17 +125,39 @@ class Schedules(ApiModel):
         return self
 
 
+class Stage(ApiModel):
+    """A training of its own, which goes on with the student of the one before it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=40)] = Field(
+        description="What progress and report call it, as in hints."
+    )
+    epochs: _Epoch = Field(description="Passes over the training data.")
+    objective: Objective = Field(
+        description="What the student learns from in this stage, as spec.objective. With alpha 0, layers that no term "
+        "reaches stay as they are."
+    )
+
+
 class Curriculum(ApiModel):
     """What changes while the student is trained."""
 
-    cel = (_CHANGES_SOMETHING,)
+    cel = (_CHANGES_SOMETHING, _ONE_OF_BOTH, _NAMES_DIFFER)
 
     schedules: Schedules | None = Field(
         default=None,
-        description="Temperature and α as functions of the step; docs/objectives.md has the equations.",
+        description="Temperature and α as functions of the step; docs/curriculum.md has the equations.",
+    )
+    stages: Annotated[list[Stage], Field(min_length=2, max_length=8)] | None = Field(
+        default=None,
+        description="Trainings one after the other, in place of objective and training.epochs: hints first, then the "
+        "teacher's outputs (Romero et al. 2015, arXiv 1412.6550). Optimizer and learning rate start anew with each; the best "
+        "epoch of the last one is kept.",
     )
 
     @model_validator(mode="after")
     def _check_something(self) -> Self:
-        _CHANGES_SOMETHING.check(holds=self.schedules is not None)
+        _CHANGES_SOMETHING.check(holds=self.schedules is not None or self.stages is not None)
+        _ONE_OF_BOTH.check(holds=self.schedules is None or self.stages is None)
+        names = [stage.name for stage in self.stages or ()]
+        _NAMES_DIFFER.check(holds=len(set(names)) == len(names))
         return self

@@ -6,14 +6,14 @@ The API server fills in defaults before it asks a rule, so a field that holds it
 from __future__ import annotations
 
 from distill_api.base import Rule
-from distill_api.curriculum import Curriculum
+from distill_api.curriculum import Curriculum, Schedules, Stage
 from distill_api.teacher_outputs import Encoding, TeacherOutputs
 from distill_api.terms import TermType
 from distill_api.training import Objective, Training
 
 SOFTENING = (TermType.KL_DIVERGENCE, TermType.SOFT_TARGET_CROSS_ENTROPY, TermType.DECOUPLED)
 """Terms that objective.temperature is the temperature of, where they have none of their own."""
-_DEFAULT = Objective()
+_DEFAULT, _EPOCHS = Objective(), Training().epochs
 _NO_SCHEDULES = "!has(self.curriculum) || !has(self.curriculum.schedules)"
 _FIXED_T = f"{_NO_SCHEDULES} || !has(self.curriculum.schedules.temperature)"
 _FIXED_ALPHA = f"{_NO_SCHEDULES} || !has(self.curriculum.schedules.alpha)"
@@ -43,6 +43,18 @@ TEMPERATURE_IS_NOT_STORED = Rule(
     ),
     field="teacherOutputs.encoding",
 )
+_NO_STAGES = "!has(self.curriculum) || !has(self.curriculum.stages)"
+OBJECTIVE_OF_STAGES = Rule(
+    f"{_NO_STAGES} || (self.objective.alpha == {_DEFAULT.alpha!r} && self.objective.temperature == {_DEFAULT.temperature!r} && "
+    "!has(self.objective.terms))",
+    "has no effect beside curriculum.stages, each of which has its own: remove one of both",
+    field="objective",
+)
+EPOCHS_OF_STAGES = Rule(
+    f"{_NO_STAGES} || self.training.epochs == {_EPOCHS}",
+    "has no effect beside curriculum.stages, each of which has its own: remove one of both",
+    field="training.epochs",
+)
 
 
 def _ends_in_time(name: str) -> Rule:
@@ -62,6 +74,8 @@ RULES = (
     TEMPERATURE_IS_NOT_STORED,
     TEMPERATURE_ENDS,
     ALPHA_ENDS,
+    OBJECTIVE_OF_STAGES,
+    EPOCHS_OF_STAGES,
 )
 
 
@@ -69,9 +83,18 @@ def check_curriculum(
     curriculum: Curriculum | None, objective: Objective, training: Training, outputs: TeacherOutputs
 ) -> None:
     """The rules in Python. Raises ValueError with the sentence of the first that does not hold."""
-    schedules = curriculum.schedules if curriculum else None
-    if schedules is None:
+    if curriculum is None:
         return
+    if curriculum.stages is not None:
+        OBJECTIVE_OF_STAGES.check(holds=objective == _DEFAULT)
+        EPOCHS_OF_STAGES.check(holds=training.epochs == _EPOCHS)
+    if curriculum.schedules is not None:
+        _check_schedules(curriculum.schedules, objective, training, outputs)
+
+
+def _check_schedules(
+    schedules: Schedules, objective: Objective, training: Training, outputs: TeacherOutputs
+) -> None:
     if schedules.temperature is not None:
         TEMPERATURE_ONCE.check(holds=objective.temperature == _DEFAULT.temperature)
         following = (
@@ -84,3 +107,10 @@ def check_curriculum(
     if schedules.alpha is not None:
         ALPHA_ONCE.check(holds=objective.alpha == _DEFAULT.alpha)
         ALPHA_ENDS.check(holds=(schedules.alpha.until_epoch or 0) <= training.epochs)
+
+
+def stages_of(curriculum: Curriculum | None, objective: Objective, training: Training) -> tuple[Stage, ...]:
+    """The trainings one after the other; one of the whole unless the curriculum has stages."""
+    if curriculum is not None and curriculum.stages is not None:
+        return tuple(curriculum.stages)
+    return (Stage(name="training", epochs=training.epochs, objective=objective),)

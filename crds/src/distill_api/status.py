@@ -95,6 +95,9 @@ class Progress(StatusModel):
     samples_per_second: float = Field(default=0.0, description="Training throughput.")
     seconds_remaining: int | None = Field(default=None, description="Estimate of the time left.")
     losses: Losses | None = Field(default=None, description="Losses of the last logged steps.")
+    training_stage: Annotated[str, Field(max_length=40)] | None = Field(
+        default=None, description="Name of the stage that runs, where curriculum.stages has several."
+    )
     temperature: float | None = Field(
         default=None, description="T of the last logged step, where curriculum.schedules changes it."
     )

@@ -15,6 +15,7 @@ from torch import nn
 from distill_api.contract import TrainerConfig
 from distill_trainer import uris
 from distill_trainer.checkpointing import check_checkpointing
+from distill_trainer.curriculum.words import objective_field
 from distill_trainer.data import Description
 from distill_trainer.errors import ContractBroken
 from distill_trainer.export import check_installed
@@ -42,13 +43,19 @@ class Contract:
     teacher_parameters: int
     student_parameters: int
     warnings: tuple[str, ...]
-    terms: tuple[TermPlan, ...]
+    stages: tuple[tuple[TermPlan, ...], ...]
+    """The terms of each stage."""
     outputs: OutputsPlan
     signature: Signature
     samples_are: str
     notes: tuple[str, ...] = ()
     copied: LayerCopy | None = None
     """Where the student starts as layers of the teacher."""
+
+    @property
+    def terms(self) -> tuple[TermPlan, ...]:
+        """The terms of all stages."""
+        return tuple(term for stage in self.stages for term in stage)
 
     @property
     def sources(self) -> Sources:
@@ -87,12 +94,17 @@ def check(config: TrainerConfig) -> Contract:
     init = config.student.init_from_teacher
     copied = plan_copy(networks[0], networks[1], init) if init else None
     pair = Networks(networks[0], networks[1], kit.example(signature, 2, torch.device("meta")))
-    terms = plan_terms(
-        config.objective,
-        pair,
-        classes=signature.classes,
-        samples=data.sizes["train"],
+    stages = tuple(
+        plan_terms(
+            stage.objective,
+            pair,
+            classes=signature.classes,
+            samples=data.sizes["train"],
+            at=objective_field(config, index),
+        )
+        for index, stage in enumerate(config.stages)
     )
+    terms = tuple(term for stage in stages for term in stage)
     check_installed(config.output.formats)
     check_writable(uris.resolve(config.output.uri, field="output.uri"), config.output.uri)
     outputs = plan_outputs(config, data, pair, terms, classes=signature.classes)
@@ -105,7 +117,7 @@ def check(config: TrainerConfig) -> Contract:
         sizes[0],
         sizes[1],
         warnings,
-        terms,
+        stages,
         outputs,
         signature,
         kit.samples_are(data),
@@ -204,9 +216,11 @@ def _input_mismatch(
 def _warnings(config: TrainerConfig, data: Description, teacher: int, student: int) -> Iterator[str]:
     if student > teacher:
         yield f"student is larger than teacher ({student:,} against {teacher:,} parameters): nothing is compressed"
-    if config.objective.alpha == 1:
-        yield "objective.alpha is 1: the teacher has no effect, the student learns from the labels alone"
-    yield from term_warnings(config.objective)
+    for index, stage in enumerate(config.stages):
+        field = objective_field(config, index)
+        if stage.objective.alpha == 1:
+            yield f"{field}.alpha is 1: the teacher has no effect, the student learns from the labels alone"
+        yield from term_warnings(stage.objective, field)
     if config.training.batch_size > data.sizes["train"]:
         yield (
             f"training.batchSize {config.training.batch_size} is more than the {data.sizes['train']} training samples: "

@@ -43,6 +43,10 @@ class _Board(Collector):
         ):
             if value is not None:
                 yield _gauge(f"distill_train_{name}", text, value)
+        if now.training_stage is not None:
+            stage = GaugeMetricFamily("distill_train_stage", "1 for the stage that runs.", labels=["stage"])
+            stage.add_metric([now.training_stage], 1)
+            yield stage
         yield _gauge("distill_train_step", "Optimizer steps done.", now.step)
         yield _gauge("distill_train_steps", "Optimizer steps in all.", now.total_steps)
         yield _gauge("distill_train_epoch", "The epoch that runs, from 1.", now.epoch)

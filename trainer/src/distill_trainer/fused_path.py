@@ -24,20 +24,20 @@ _ENCODINGS = {Encoding.HIDDEN_STATE, Encoding.TOP_K}
 
 @dataclass(frozen=True)
 class FusedPath:
-    """How: the student's last layer, and the teacher's where it runs beside the student."""
+    """How: the student's last layer, and the teacher's where it runs beside the student; `terms` are those of the stages."""
 
-    term: FusedTerm | None
+    terms: tuple[FusedTerm | None, ...]
     student: LastLayer
     teacher: LastLayer | None
     columns: int
 
-    def objective(self, plain: Combined) -> FusedObjective:
-        """The same objective on hidden states."""
-        return FusedObjective(plain, self.term, self.columns)
+    def objective(self, plain: Combined, stage: int = 0) -> FusedObjective:
+        """The objective of a stage, on hidden states."""
+        return FusedObjective(plain, self.terms[stage], self.columns)
 
 
 def fused_path(
-    plans: Sequence[TermPlan],
+    stages: Sequence[Sequence[TermPlan]],
     choice: Choice,
     teacher: nn.Module,
     student: nn.Module,
@@ -45,17 +45,18 @@ def fused_path(
     *,
     columns: int,
 ) -> FusedPath:
-    """The path of a language model with `columns` words. Raises NotFused, whose message is the end of a sentence."""
-    term = fused_term(plans)
+    """The path of a language model with `columns` words, for the terms of all stages. Raises NotFused, whose message is the end of a sentence."""
+    terms = tuple(fused_term(plans) for plans in stages)
+    plans = [plan for of_stage in stages for plan in of_stage]
     online = choice.mode is OutputsMode.ONLINE
-    if term is not None and not online and choice.encoding not in _ENCODINGS:
+    if any(terms) and not online and choice.encoding not in _ENCODINGS:
         raise NotFused(f"teacher outputs are stored as {choice.encoding}, and not as HiddenState or TopK")
     own = last_layer(student, example, "student")
     said = last_layer(teacher, example, "teacher") if online else None
     _refuse_watched(own, student, [pair.student for plan in plans for pair in plan.pairs], "student")
     if said is not None:
         _refuse_watched(said, teacher, [pair.teacher for plan in plans for pair in plan.pairs], "teacher")
-    return FusedPath(term, own, said, columns)
+    return FusedPath(terms, own, said, columns)
 
 
 def not_fused(error: NotFused) -> str:

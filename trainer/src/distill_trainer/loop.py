@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor
@@ -15,13 +15,12 @@ from torch import Tensor
 from distill_api.status import Losses, TermLoss
 from distill_api.training import Metric
 from distill_trainer.checkpoint import CheckpointStore
-from distill_trainer.curriculum import Settings, settings_at, timetable
+from distill_trainer.curriculum import Settings
 from distill_trainer.divergence import diverged, going_back, is_lost, slowed
 from distill_trainer.errors import Disrupted, Diverged
 from distill_trainer.order import epoch_batches
-from distill_trainer.parts import Parts, Trained, examples, smallest_part
+from distill_trainer.parts import Parts, Trained, course, examples, smallest_part
 from distill_trainer.progress import ProgressBoard
-from distill_trainer.schedule import learning_rate
 from distill_trainer.snapshot import (
     Best,
     EpochRecord,
@@ -50,23 +49,20 @@ class Trainer:
         self._checkpoints = checkpoints
         self._board = board
         self._stop = stop
-        self._optimizer = make_optimizer(parts.student, parts.training, parts.objective.parameters())
-        self._names = parts.objective.names
         self._smallest = smallest_part(parts.student)
         self._position = Position()
         self._history: tuple[EpochRecord, ...] = ()
         self._best: Best | None = None
         self._start: Snapshot | None = None
-        self._table = timetable(parts.training.epochs, len(parts.data.train), parts.training.batch_size)
-        self._total = self._table.total
+        self._course = course(parts)
+        self._total, self._epochs = self._course.table.total, len(self._course.table.epochs)
+        self._enter(0)
 
     def run(self) -> Trained:
         """Train to the end. Raises Disrupted (after a checkpoint) when asked to stop, Diverged when the loss is lost."""
         self._resume()
-        self._board.begin(
-            step=self._position.step, total_steps=self._total, epochs=self._parts.training.epochs
-        )
-        while self._position.epoch <= self._parts.training.epochs:
+        self._board.begin(step=self._position.step, total_steps=self._total, epochs=self._epochs)
+        while self._position.epoch <= self._epochs:
             try:
                 self._epoch()
             except Diverged as end:
@@ -85,10 +81,21 @@ class Trainer:
             log.info("going on from the checkpoint at step %d of %d", self._position.step, self._total)
         else:
             ranks.copy_leader(self._parts.student)
-            ranks.copy_leader(self._parts.objective)
+            for objective in self._parts.objectives:
+                ranks.copy_leader(objective)
         self._start = snapshot or self._snapshot()
 
+    def _enter(self, stage: int) -> None:
+        """Begin a stage: its objective, and an optimizer without a past."""
+        self._stage = stage
+        self._parts = replace(self._parts, objective=self._parts.objectives[stage])
+        self._names = self._parts.objective.names
+        self._optimizer = make_optimizer(
+            self._parts.student, self._parts.training, self._parts.objective.parameters()
+        )
+
     def _restore(self, snapshot: Snapshot) -> None:
+        self._enter(self._stage_of(snapshot.position.epoch))
         restore(snapshot, self._parts.student, self._parts.objective, self._optimizer)
         self._position, self._history, self._best = snapshot.position, snapshot.history, snapshot.best
 
@@ -100,7 +107,6 @@ class Trainer:
         safe = ranks.from_leader(self._checkpoints.latest() if ranks.leads else None) or self._start
         if safe is None:
             raise end
-        self._optimizer.state.clear()
         self._restore(replace(safe, position=slowed(lost_at, safe.position)))
         log.warning("%s", *self._says())
 
@@ -135,7 +141,7 @@ class Trainer:
         """One step; its losses as float64 [3 + terms], of all processes together."""
         parts = self._parts
         parts.ranks.seed(parts.training.seed, self._position.step)
-        settings = self._settings(self._position.step)
+        settings = self._course.settings(self._position.step)
         parts.objective.set(alpha=settings.alpha, temperature=settings.temperature)
         losses = train_step(
             parts.student,
@@ -152,11 +158,12 @@ class Trainer:
             return parts.ranks.add(losses.stacked())
         return parts.ranks.add(torch.zeros(3 + len(self._names), dtype=torch.float64, device=parts.device))
 
-    def _settings(self, step: int) -> Settings:
-        return settings_at(step, self._parts.curriculum, self._table)
+    def _stage_of(self, epoch: int) -> int:
+        """The stage of an epoch; the last one's for the epoch after the end."""
+        return self._course.table.stage_of[min(epoch, self._epochs) - 1]
 
     def _rate(self, step: int) -> float:
-        return self._position.rate_scale * learning_rate(step, self._total, self._parts.training)
+        return self._position.rate_scale * self._course.rate(step)
 
     def _drain(self, sums: Tensor, since: Position, samples: int) -> None:
         """Read the losses, tell the board, and stop where they are no numbers any more."""
@@ -166,30 +173,33 @@ class Trainer:
         total, task, distillation, *terms = (
             (now - before) / steps for now, before in zip(values, self._sums(since), strict=True)
         )
-        if is_lost(values, total, self._history):
+        if is_lost(
+            values, total, [each for each in self._history if self._stage_of(each.epoch) == self._stage]
+        ):
             raise diverged(since.step + 1, self._position.step, self._total, self._parts.training)
         named = [TermLoss(name=name, value=value) for name, value in zip(self._names, terms, strict=True)]
         losses = Losses(total=total, task=task, distillation=distillation, terms=named)
-        settings = self._settings(self._position.step - 1)
         self._board.steps(
             step=self._position.step,
             epoch=self._position.epoch,
             samples=samples,
             losses=losses,
-            alpha=settings.alpha,
-            temperature=settings.temperature,
+            settings=self._last_settings(),
         )
 
     def _finish_epoch(self, seconds: float) -> None:
         metric = self._validate()
         record = self._record(metric, seconds)
         self._history = (*self._history, record)
-        if self._best is None or metric > self._best.metric:
+        last = self._stage == len(self._parts.objectives) - 1
+        if last and (self._best is None or metric > self._best.metric):
             self._best = Best(record.epoch, metric, plain_tensors(self._parts.student.state_dict()))
         self._position = replace(self._position, epoch=self._position.epoch + 1, batches_done=0, sums=())
         self._board.metrics(student=metric, teacher=self._parts.validation.teacher)
+        if self._stage_of(self._position.epoch) != self._stage:
+            self._enter(self._stage + 1)
         self._save()
-        _say(record, self._parts.training.epochs, self._parts.validation.metric, self._board)
+        _say(record, self._epochs, self._parts.validation.metric, self._board)
         if self._parts.ranks.any(self._stop.requested):
             raise self._disrupted(saved=True)
 
@@ -211,11 +221,14 @@ class Trainer:
         except Disrupted:
             return None
 
+    def _last_settings(self) -> Settings:
+        """Those of the last step that was done."""
+        return self._course.settings(self._position.step - 1)
+
     def _record(self, metric: float, seconds: float) -> EpochRecord:
         loss, task, distillation, *terms = (
             value / self._position.batches_done for value in self._position.sums
         )
-        settings = self._settings(self._position.step - 1)
         return EpochRecord(
             epoch=self._position.epoch,
             loss=loss,
@@ -226,8 +239,7 @@ class Trainer:
             learning_rate=self._rate(self._position.step - 1),
             seconds=round(seconds, 3),
             terms=dict(zip(self._names, terms, strict=True)),
-            alpha=settings.alpha,
-            temperature=settings.temperature,
+            **asdict(self._last_settings()),
         )
 
     def _snapshot(self) -> Snapshot:
@@ -256,8 +268,10 @@ class Trainer:
 
 def _say(record: EpochRecord, epochs: int, metric: Metric, board: ProgressBoard) -> None:
     progress = board.progress
+    stage = f"{record.training_stage}: " if record.training_stage else ""
     log.info(
-        "epoch %d/%d  loss %.4f (labels %.4f, teacher %.4f)  validation %s %.4f (teacher %.4f)  %.0f samples/s  %ds left",
+        "%sepoch %d/%d  loss %.4f (labels %.4f, teacher %.4f)  validation %s %.4f (teacher %.4f)  %.0f samples/s  %ds left",
+        stage,
         record.epoch,
         epochs,
         record.loss,

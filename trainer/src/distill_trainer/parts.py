@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from distill_api.curriculum import Curriculum
 from distill_api.training import Training
 from distill_trainer.batch import Batch
+from distill_trainer.curriculum import Course, timetable
 from distill_trainer.data import DataSet
 from distill_trainer.judging import Validation
 from distill_trainer.last_layer import LastLayer
@@ -22,8 +23,17 @@ from distill_trainer.teacher_outputs import TeacherOutputs
 
 
 @dataclass(frozen=True)
+class StagePart:
+    """A stage of the curriculum with its objective."""
+
+    name: str
+    epochs: int
+    objective: Combined
+
+
+@dataclass(frozen=True)
 class Parts:
-    """What a training is made of."""
+    """What a training is made of. `objective` is that of the stage that runs; `stages` are empty where it is the only one."""
 
     student: nn.Module
     teacher: TeacherOutputs
@@ -36,6 +46,12 @@ class Parts:
     curriculum: Curriculum | None = None
     last_layer: LastLayer | None = None
     """The student's, where the objective is one of hidden states."""
+    stages: tuple[StagePart, ...] = ()
+
+    @property
+    def objectives(self) -> tuple[Combined, ...]:
+        """Those of all stages."""
+        return tuple(stage.objective for stage in self.stages) or (self.objective,)
 
 
 @dataclass(frozen=True)
@@ -45,6 +61,14 @@ class Trained:
     history: tuple[EpochRecord, ...]
     best: Best
     says: tuple[str, ...] = ()
+
+
+def course(parts: Parts) -> Course:
+    """The way that the training takes."""
+    training, names = parts.training, tuple(stage.name for stage in parts.stages)
+    epochs = [stage.epochs for stage in parts.stages] or [training.epochs]
+    table = timetable(epochs, len(parts.data.train), training.batch_size)
+    return Course(table, training, parts.curriculum, names)
 
 
 def examples(parts: Parts, indices: Tensor, smallest: int) -> list[Example]:

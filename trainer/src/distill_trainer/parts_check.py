@@ -41,7 +41,8 @@ def part_warnings(parts: Parts) -> Iterator[str]:
             f"training.batchSize {size} cannot be cut into {count} parts of two samples, which the student's batch normalization "
             f"needs: raise it to {2 * count} or more, or lower training.gradientAccumulation",
         )
-    if any(isinstance(term, RelationalTerm | ContrastiveTerm) for term in parts.objective.terms):
+    terms = [term for objective in parts.objectives for term in objective.terms]
+    if any(isinstance(term, RelationalTerm | ContrastiveTerm) for term in terms):
         yield (
             f"batches are cut into {count} parts: Relational compares the samples of a part and Contrastive draws its negatives for "
             "each, so their losses are not those of the whole batch"

@@ -48,11 +48,11 @@ class _Names:
 
 
 def plan_terms(
-    objective: Objective, networks: Networks, *, classes: int, samples: int
+    objective: Objective, networks: Networks, *, classes: int, samples: int, at: str = "objective"
 ) -> tuple[TermPlan, ...]:
-    """Each term with its layers. Raises ContractBroken: LayerNotFound, LayerMismatch, TooFewClasses, TooFewSamples."""
+    """Each term of the objective, which stands `at`, with its layers. Raises ContractBroken: LayerNotFound, LayerMismatch, TooFewClasses, TooFewSamples."""
     terms = objective.effective_terms
-    named = [_names(term, f"objective.terms[{index}]", networks) for index, term in enumerate(terms)]
+    named = [_names(term, f"{at}.terms[{index}]", networks) for index, term in enumerate(terms)]
     pairs = [pair for each in named for pair in each]
     teacher = _shapes(
         networks.teacher, networks.example, [(pair.field, pair.teacher) for pair in pairs], "teacher"
@@ -62,13 +62,13 @@ def plan_terms(
     )
     plans = []
     for index, (term, name, found) in enumerate(zip(terms, term_names(terms), named, strict=True)):
-        field = f"objective.terms[{index}]"
+        field = f"{at}.terms[{index}]"
         _check_sizes(term, field, classes, samples)
         planned = tuple(pair for each in found for pair in _planned(term, each, teacher, student))
         planned = planned or _on_logits(term, classes)
         temperature = objective.temperature if term.temperature is None else term.temperature
         follows = term.temperature is None and term.type in SOFTENING
-        plans.append(TermPlan(name, term, temperature, planned, samples, follows))
+        plans.append(TermPlan(name, term, temperature, planned, samples, follows, field))
     return tuple(plans)
 
 
@@ -84,13 +84,13 @@ def term_names(terms: tuple[Term, ...]) -> list[str]:
     return names
 
 
-def term_warnings(objective: Objective) -> Iterator[str]:
-    """What is allowed and odd."""
+def term_warnings(objective: Objective, at: str = "objective") -> Iterator[str]:
+    """What is allowed and odd of the objective that stands `at`."""
     for index, term in enumerate(objective.effective_terms):
         if term.variant is KLVariant.JENSEN_SHANNON and term.beta is not None and abs(term.beta - 0.5) > 0.45:
             side = "Forward" if term.beta < 0.5 else "Reverse"
             yield (
-                f"objective.terms[{index}].beta is {term.beta:g}: this near an end the loss and its gradient shrink like "
+                f"{at}.terms[{index}].beta is {term.beta:g}: this near an end the loss and its gradient shrink like "
                 f"{min(term.beta, 1 - term.beta):.2g}; use variant {side}, or a greater weight"
             )
 

@@ -9,10 +9,12 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from distill_api.status import Losses, Progress
+from distill_trainer.curriculum import Settings
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +61,9 @@ class ProgressBoard:
         epoch: int,
         samples: int,
         losses: Losses,
-        alpha: float | None = None,
-        temperature: float | None = None,
+        settings: Settings = Settings(),  # noqa: B008 - frozen
     ) -> None:
-        """`samples` more have been trained on, with these mean losses; α and T where a curriculum changes them."""
+        """`samples` more have been trained on, with these mean losses; `settings` are what a curriculum changes."""
         self._samples_total += samples
         elapsed = max(time.monotonic() - self._since, 1e-9)
         total = self._progress.total_steps
@@ -76,8 +77,7 @@ class ProgressBoard:
             samples_per_second=round(self._samples_total / elapsed, 1),
             seconds_remaining=round((total - step) * seconds_per_step),
             losses=losses,
-            alpha=alpha,
-            temperature=temperature,
+            **asdict(settings),
         )
         self._bar.show(self._progress)
 

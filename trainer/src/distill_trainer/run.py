@@ -26,7 +26,7 @@ from distill_trainer.loop import Trainer
 from distill_trainer.losses.fused import NotFused
 from distill_trainer.models.from_teacher import copy_layers
 from distill_trainer.output import finished_version
-from distill_trainer.parts import Parts, Trained
+from distill_trainer.parts import Parts, StagePart, Trained
 from distill_trainer.parts_check import check_parts, part_warnings
 from distill_trainer.progress import ProgressBoard
 from distill_trainer.ranks import Ranks
@@ -121,7 +121,7 @@ def _fused_path(
     example = kit_of(signature.task).example(signature, 2, device)
     choice, columns = contract.outputs.choice, signature.classes
     try:
-        path = fused_path(contract.terms, choice, models.teacher, models.student, example, columns=columns)
+        path = fused_path(contract.stages, choice, models.teacher, models.student, example, columns=columns)
     except NotFused as error:
         note = not_fused(error)
         log.warning("%s", note)
@@ -171,11 +171,18 @@ def _train(
 ) -> Trained:
     kit = kit_of(config.task)
     reading = Reading(data.validation, device, stop, kit.evaluation_batch(config.training))
-    objective = kit.objective(config.objective, contract.terms).to(device)
+    objectives = [
+        kit.objective(stage.objective, plans).to(device)
+        for stage, plans in zip(config.stages, contract.stages, strict=True)
+    ]
+    stages = tuple(
+        StagePart(stage.name, stage.epochs, fused.objective(objective, at) if fused else objective)
+        for at, (stage, objective) in enumerate(zip(config.stages, objectives, strict=True))
+    )
     parts = Parts(
         student=models.student,
         teacher=teacher,
-        objective=fused.objective(objective) if fused else objective,
+        objective=stages[0].objective,
         data=data,
         training=config.training,
         validation=kit.judge.validation(models.teacher, reading, config.evaluation.metric),
@@ -183,6 +190,7 @@ def _train(
         ranks=ranks,
         curriculum=config.curriculum,
         last_layer=fused.student if fused else None,
+        stages=stages if len(stages) > 1 else (),
     )
     for warning in part_warnings(parts):
         log.warning("%s", warning)

@@ -33,7 +33,7 @@ class Position:
 class EpochRecord:
     """One finished epoch: mean losses (of each term by its name too), both models on the validation split.
 
-    `alpha` and `temperature` are those of its last step, None where they never change.
+    `alpha` and `temperature` are those of its last step, `training_stage` is its stage; None where they never change.
     """
 
     epoch: int
@@ -45,6 +45,7 @@ class EpochRecord:
     learning_rate: float
     seconds: float
     terms: dict[str, float] = field(default_factory=dict)
+    training_stage: str | None = None
     alpha: float | None = None
     temperature: float | None = None
 

@@ -34,10 +34,11 @@ def make_optimizer(
 
 @torch.no_grad()
 def _shrink(optimizer: torch.optim.Optimizer, decay: float) -> None:
-    """w ← (1 − rate · decay) · w, as AdamW does before its own step."""
+    """w ← (1 − rate · decay) · w, as AdamW does before its own step: for what has a gradient."""
     for group in optimizer.param_groups:
         for weight in group["params"]:
-            weight.mul_(1 - group["lr"] * decay)
+            if weight.grad is not None:
+                weight.mul_(1 - group["lr"] * decay)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distill_api.contract import TrainerConfig
+from distill_api.curriculum_rules import stages_of
 from distill_api.teacher_outputs import DEFAULT_TOP_K
 from distill_api.training import Optimizer, Precision, Task, Training
 from distill_cli.errors import CommandError
@@ -137,7 +138,7 @@ def _work(
         samples=samples,
         positions=positions,
         classes=classes,
-        epochs=options.epochs or training.epochs,
+        epochs=options.epochs or _epochs(job),
         batch=options.batch_size or training.batch_size,
         element=element,
         moments=2 if training.optimizer is Optimizer.ADAMW else 1,
@@ -150,6 +151,14 @@ def _work(
 def _training(job: Job | None) -> Training:
     """The job's; one pass over the data on paper."""
     return job.spec.training if job else Training(epochs=1)
+
+
+def _epochs(job: Job | None) -> int:
+    """Those of all stages."""
+    if job is None:
+        return 1
+    spec = job.spec
+    return sum(stage.epochs for stage in stages_of(spec.curriculum, spec.objective, spec.training))
 
 
 def _element(options: argparse.Namespace, job: Job | None) -> int:

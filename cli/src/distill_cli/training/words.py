@@ -22,7 +22,8 @@ def share(progress: Progress) -> tuple[int, int | None]:
 
 def where(progress: Progress) -> str:
     """`epoch 2/5  12s left  1,234 samples/s`: how far it is; only what is known."""
-    parts = [f"epoch {progress.epoch}/{progress.epochs}"] if progress.epoch else []
+    stage = f"{progress.training_stage}: " if progress.training_stage else ""
+    parts = [f"{stage}epoch {progress.epoch}/{progress.epochs}"] if progress.epoch else []
     if progress.seconds_remaining is not None:
         parts.append(f"{duration(progress.seconds_remaining)} left")
     if progress.samples_per_second:

@@ -3,7 +3,7 @@
 Called by the loop; `spec.curriculum` says what changes.
 """
 
-from distill_trainer.curriculum.schedules import Settings, settings_at
+from distill_trainer.curriculum.course import Course, Settings
 from distill_trainer.curriculum.timetable import Timetable, timetable
 
-__all__ = ["Settings", "Timetable", "settings_at", "timetable"]
+__all__ = ["Course", "Settings", "Timetable", "timetable"]

@@ -7,29 +7,15 @@ down by epochs; here each step has its own value.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
-from distill_api.curriculum import AlphaSchedule, Curriculum, Shape, TemperatureSchedule
+from distill_api.curriculum import AlphaSchedule, Shape, TemperatureSchedule
 from distill_trainer.curriculum.timetable import Timetable
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the objective is set to for a step; None where the job schedules nothing and the objective's own holds."""
-
-    alpha: float | None = None
-    temperature: float | None = None
-
-
-def settings_at(step: int, curriculum: Curriculum | None, table: Timetable) -> Settings:
-    """The settings of optimizer step `step` (from 0)."""
-    schedules = curriculum.schedules if curriculum else None
-    if schedules is None:
-        return Settings()
-    return Settings(_value(schedules.alpha, step, table), _value(schedules.temperature, step, table))
-
-
-def _value(schedule: AlphaSchedule | TemperatureSchedule | None, step: int, table: Timetable) -> float | None:
+def value_at(
+    schedule: AlphaSchedule | TemperatureSchedule | None, step: int, table: Timetable
+) -> float | None:
+    """The value of optimizer step `step` (from 0); None where nothing is scheduled."""
     if schedule is None:
         return None
     steps = table.steps_until(schedule.until_epoch)

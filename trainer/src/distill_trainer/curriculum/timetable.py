@@ -1,43 +1,56 @@
-"""Which epoch takes how many samples in how many steps: everything that counts steps asks here."""
+"""Which epoch belongs to which stage and takes how many steps: everything that counts steps asks here."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from distill_trainer.order import batch_count
 
 
 @dataclass(frozen=True)
-class EpochPlan:
-    """An epoch (from 1): `steps` steps, of which the first is number `first` of the training (from 0)."""
+class Span:
+    """`steps` steps, the first of which is number `first` of the training (from 0)."""
 
-    epoch: int
     first: int
     steps: int
+
+    @property
+    def end(self) -> int:
+        """The step after the last."""
+        return self.first + self.steps
 
 
 @dataclass(frozen=True)
 class Timetable:
-    """The epochs of a training, in order."""
+    """The steps of each epoch and of each stage, in order; `stage_of` is the stage of each epoch."""
 
-    epochs: tuple[EpochPlan, ...]
+    epochs: tuple[Span, ...]
+    stages: tuple[Span, ...]
+    stage_of: tuple[int, ...]
 
     @property
     def total(self) -> int:
         """Steps in all."""
-        return self.steps_until(None)
+        return self.epochs[-1].end
 
-    def epoch(self, number: int) -> EpochPlan:
-        """Epoch `number`, from 1."""
-        return self.epochs[number - 1]
+    def stage_at(self, step: int) -> int:
+        """The stage of a step; the last one for steps beyond it."""
+        return next((at for at, span in enumerate(self.stages) if step < span.end), len(self.stages) - 1)
 
     def steps_until(self, epoch: int | None) -> int:
-        """Steps up to the end of an epoch; of the last one when not given."""
-        last = self.epochs[-1 if epoch is None else epoch - 1]
-        return last.first + last.steps
+        """Steps up to the end of an epoch (from 1); of the last one when not given."""
+        return self.total if epoch is None else self.epochs[epoch - 1].end
 
 
-def timetable(epochs: int, samples: int, batch_size: int) -> Timetable:
-    """Each epoch takes all samples."""
+def timetable(stages: Sequence[int], samples: int, batch_size: int) -> Timetable:
+    """`stages` are the epochs of each; each epoch takes all samples."""
     steps = batch_count(samples, batch_size)
-    return Timetable(tuple(EpochPlan(number + 1, number * steps, steps) for number in range(epochs)))
+    stage_of = tuple(stage for stage, epochs in enumerate(stages) for _ in range(epochs))
+    epochs = tuple(Span(index * steps, steps) for index in range(len(stage_of)))
+    spans, done = [], 0
+    for count in stages:
+        own = epochs[done : done + count]
+        spans.append(Span(own[0].first, own[-1].end - own[0].first))
+        done += count
+    return Timetable(epochs, tuple(spans), stage_of)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from distill_api.contract import TrainerConfig
+from distill_trainer.curriculum.words import objective_field
 from distill_trainer.models import ModelSource
 
 USUAL_TEMPERATURE = 2
@@ -31,10 +32,11 @@ def language_warnings(config: TrainerConfig, student: ModelSource, tokens: int) 
 
 
 def _hottest(config: TrainerConfig) -> tuple[str, float]:
-    """The greatest T that the objective sets, and the field that says so."""
+    """The greatest T that an objective sets, and the field that says so."""
     schedules = config.curriculum.schedules if config.curriculum else None
     if schedules is None or schedules.temperature is None:
-        return "objective.temperature", config.objective.temperature
+        hottest = max(range(len(config.stages)), key=lambda index: config.stages[index].objective.temperature)
+        return f"{objective_field(config, hottest)}.temperature", config.stages[hottest].objective.temperature
     ends = schedules.temperature
     name = "from" if ends.start > ends.end else "to"
     return f"curriculum.schedules.temperature.{name}", max(ends.start, ends.end)

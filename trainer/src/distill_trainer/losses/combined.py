@@ -103,5 +103,7 @@ class Combined(nn.Module):
             for weight, value in zip(self._weights, values, strict=True)
         ]
         distillation = sum(weighted[1:], start=weighted[0]) if weighted else torch.zeros_like(task)
+        if self.alpha == 0:  # what no term reaches gets no gradient at all, and is left as it is
+            return LossParts(distillation, task.detach(), distillation, values)
         total = torch.add((1 - self.alpha) * distillation, task, alpha=self.alpha)
         return LossParts(total, task, distillation, values)

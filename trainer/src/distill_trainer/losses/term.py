@@ -96,7 +96,7 @@ class PlannedPair:
 class TermPlan:
     """A term that was checked against both models. `temperature` is the one that holds; `samples` those of training.
 
-    `follows` is true where that is the objective's temperature, which a curriculum may change.
+    `follows` is true where that is the objective's temperature, which a curriculum may change. `field` is where it stands.
     """
 
     name: str
@@ -105,6 +105,7 @@ class TermPlan:
     pairs: tuple[PlannedPair, ...] = ()
     samples: int = 0
     follows: bool = False
+    field: str = "objective.terms[0]"
 
 
 class TeacherTerm(nn.Module, ABC):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 
+from distill_api.curriculum import Stage
 from distill_trainer.curriculum.words import objective_words
 from distill_trainer.metrics import confusion
 from distill_trainer.report.confusion import confusion_matrix, worst_confusions
@@ -14,6 +16,7 @@ from distill_trainer.report.page import Page
 from distill_trainer.report.schedules import schedule_charts
 from distill_trainer.report.tables import class_table, headline_table, lineage_list, term_table
 from distill_trainer.report.words import escape, metric_name, percent, seconds, thousands
+from distill_trainer.snapshot import EpochRecord
 from distill_trainer.tasks import kit_of
 
 
@@ -55,7 +58,7 @@ def _header(page: Page) -> str:
 def _sections(page: Page) -> list[str]:
     return [
         _section("Student against teacher", headline_table(page) + _intervals(page)),
-        _section("Learning", f"<div class='pair'>{_loss_chart(page)}{_metric_chart(page)}{schedule_charts(page)}</div>{term_table(page)}{_learning_note(page)}"),
+        _section("Learning", f"<div class='pair'>{_loss_charts(page)}{_metric_chart(page)}{schedule_charts(page)}</div>{term_table(page)}{_learning_note(page)}"),
         *((_section("Confusion matrix of the student", _confusion(page)), _section("Class by class", class_table(page))) if page.by_class else ()),
         _section("Where they disagree", disagreements(page)),
         _section("Lineage", lineage_list(page)),
@@ -81,18 +84,24 @@ def _intervals(page: Page) -> str:
     return f"<div class='intervals'>{interval_chart(rows, 'intervals of both metrics')}</div>"
 
 
-def _loss_chart(page: Page) -> str:
-    history = page.history
+def _loss_charts(page: Page) -> str:
+    """A chart for each stage: losses of different objectives share no axis."""
+    return "".join(
+        _loss_chart(stage, history, several=len(page.stages) > 1) for stage, history in page.stages
+    )
+
+
+def _loss_chart(stage: Stage, history: Sequence[EpochRecord], *, several: bool) -> str:
     lines = [
         Line("total", "total", [record.loss for record in history]),
         Line("labels (cross-entropy)", "labels", [record.task_loss for record in history]),
         Line(
-            "teacher (T²·KL)" if page.config.objective.terms is None else "teacher (terms)",
+            "teacher (T²·KL)" if stage.objective.terms is None else "teacher (terms)",
             "teacher",
             [record.distillation_loss for record in history],
         ),
     ]
-    return curve_chart("Training losses", lines)
+    return curve_chart(f"Training losses: {stage.name}" if several else "Training losses", lines)
 
 
 def _metric_chart(page: Page) -> str:

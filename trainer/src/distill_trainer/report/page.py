@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from distill_api.contract import TrainerConfig
+from distill_api.curriculum import Stage
 from distill_api.status import Lineage, Result
 from distill_trainer.check import Contract
 from distill_trainer.data import DataSet
@@ -41,6 +42,15 @@ class Page:
     def rows_are(self) -> str:
         """What a prediction is made for, in the plural."""
         return kit_of(self.config.task).rows_are
+
+    @property
+    def stages(self) -> tuple[tuple[Stage, tuple[EpochRecord, ...]], ...]:
+        """Each stage of the training with its epochs; a single one where the curriculum has none."""
+        found, start = [], 0
+        for stage in self.config.stages:
+            found.append((stage, self.history[start : start + stage.epochs]))
+            start += stage.epochs
+        return tuple(found)
 
     @property
     def by_class(self) -> bool:

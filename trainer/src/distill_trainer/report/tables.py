@@ -115,15 +115,16 @@ def class_table(page: Page) -> str:
 
 
 def term_table(page: Page) -> str:
-    """Each term of the objective by its name; nothing where the job names none."""
-    terms = page.config.objective.terms
-    if terms is None:
+    """Each term of the objective by its name, in each stage; nothing where the job names none."""
+    stages, several = page.stages, len(page.stages) > 1
+    if not several and stages[0][0].objective.terms is None:
         return ""
-    first, last = page.history[0].terms, page.history[-1].terms
-    rows = [
-        (escape(name), f"{term.weight:g}", f"{first[name]:.4g}", f"{last[name]:.4g}")
-        for name, term in zip(last, terms, strict=True)
-    ]
+    rows = []
+    for stage, history in stages:
+        first, last = history[0].terms, history[-1].terms
+        for name, term in zip(last, stage.objective.effective_terms, strict=True):
+            shown = f"{escape(stage.name)}: {escape(name)}" if several else escape(name)
+            rows.append((shown, f"{term.weight:g}", f"{first[name]:.4g}", f"{last[name]:.4g}"))
     return _table(
         ("term", "weight", "first epoch<small>mean loss</small>", "last epoch<small>mean loss</small>"), rows
     )

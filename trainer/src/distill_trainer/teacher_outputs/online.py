@@ -31,12 +31,15 @@ class Online:
         """One forward pass. `clone` makes ordinary tensors of inference ones, which autograd could not save."""
         with torch.inference_mode(), watch(self._teacher, self._layers) as layers:
             if self._last_layer is None:
-                said = Outputs(self._teacher(batch.inputs).clone())
+                said = Outputs(self._teacher(batch.inputs))
             else:
                 said = self._unprojected(batch, self._last_layer)
-        return replace(said, layers={name: output.clone() for name, output in layers.items()})
+        # Clones made in there would be inference tensors too.
+        own = said.unprojected and replace(said.unprojected, states=said.unprojected.states.clone())
+        kept = {name: output.clone() for name, output in layers.items()}
+        return Outputs(said.logits.clone(), kept, unprojected=own)
 
     def _unprojected(self, batch: Batch, last_layer: LastLayer) -> Outputs:
         found = last_layer.unprojected(self._teacher, batch.inputs)
-        states = flat_rows(found.states, batch.mask).clone()
+        states = flat_rows(found.states, batch.mask)
         return Outputs(states.new_empty(0), unprojected=Unprojected(states, found.head))

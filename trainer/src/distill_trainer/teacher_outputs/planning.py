@@ -55,7 +55,7 @@ def plan_outputs(
     layers = stored_layers(terms)
     rows = 1 if logits.dim() == 2 else config.dataset.max_tokens or DEFAULT_MAX_TOKENS
     facts = Facts(
-        epochs=config.training.epochs,
+        epochs=sum(stage.epochs for stage in config.stages),
         samples=data.sizes["train"],
         rows=rows,
         classes=classes,
@@ -63,7 +63,7 @@ def plan_outputs(
         head_width=head_of(networks.teacher, head, classes).weight.shape[1] if head else None,
         layer_bytes=sum(torch.Size(shape).numel() for shape in layers.values()) * element,
         temperatures=softening_temperatures(terms),
-        teacher_matters=config.objective.alpha < 1,
+        teacher_matters=any(stage.objective.alpha < 1 for stage in config.stages),
         varying=_varying(data, networks, terms, rows),
         no_sparse=_no_sparse(terms) or _changing(config.curriculum),
         no_sampled=_no_sampled(terms),
@@ -125,17 +125,17 @@ def _varying(data: Description, networks: Networks, terms: Sequence[TermPlan], r
             return (
                 f"layer {name!r} of the teacher is as long as the batch's longest text: no sample has its own"
             )
-    for index, term in enumerate(terms):
+    for term in terms:
         if rows > 1 and term.term.type not in _ROW_BY_ROW:
-            return f"objective.terms[{index}] ({term.term.type.value}) compares whole texts, padding too"
+            return f"{term.field} ({term.term.type.value}) compares whole texts, padding too"
     return ""
 
 
 def _no_sparse(terms: Sequence[TermPlan]) -> str:
     """Which term needs all logits."""
-    for index, term in enumerate(terms):
+    for term in terms:
         if term.term.type not in _SPARSE and not stored_layers([term]):
-            return f"objective.terms[{index}] ({term.term.type.value}) needs all logits of the teacher"
+            return f"{term.field} ({term.term.type.value}) needs all logits of the teacher"
     return ""
 
 
@@ -148,9 +148,11 @@ def _changing(curriculum: Curriculum | None) -> str:
 
 def _no_sampled(terms: Sequence[TermPlan]) -> str:
     """Which term cannot learn from draws at one temperature."""
-    for index, term in enumerate(terms):
+    for term in terms:
         if term.term.variant not in {None, KLVariant.FORWARD}:
-            return f"objective.terms[{index}].variant {term.term.variant} takes more of p than draws estimate without bias"
+            return (
+                f"{term.field}.variant {term.term.variant} takes more of p than draws estimate without bias"
+            )
     found = softening_temperatures(terms)
     if len(found) > 1:
         return f"draws are of one temperature, the terms have {', '.join(f'{value:g}' for value in found)}"

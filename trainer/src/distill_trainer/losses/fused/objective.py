@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from distill_api.terms import TermType
@@ -41,7 +42,7 @@ def fused_term(plans: Sequence[TermPlan]) -> FusedTerm | None:
     places = [place for place, plan in enumerate(plans) if sees_logits(plan)]
     for place in places:
         if plans[place].term.type not in FUSED_TYPES:
-            raise NotFused(f"objective.terms[{place}] ({plans[place].term.type.value}) needs whole logits")
+            raise NotFused(f"{plans[place].field} ({plans[place].term.type.value}) needs whole logits")
     if len(places) > 1:
         raise NotFused(f"{len(places)} of objective.terms look at logits, and one can be fused")
     if not places:
@@ -73,7 +74,9 @@ class FusedObjective(Combined):
         weight = 0.0 if place is None else weighted[place].weight
         scale = self.alpha + (1 - self.alpha) * weight
         fused = self._fused(student, teacher, targets, self.alpha / scale if scale else 0.0)
-        total, distillation = scale * fused.total, weight * fused.distillation
+        # Without a weight nothing of it may reach the parameters: a gradient of 0 would let weight decay move them.
+        total = scale * fused.total if scale else torch.zeros_like(fused.total)
+        distillation = weight * fused.distillation
         values: list[Tensor] = []
         for at, each in enumerate(weighted):
             if at == place:
