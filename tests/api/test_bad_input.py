@@ -180,15 +180,24 @@ BAD = {
     "limit 0": ({"spec.dataset.limit": 0}, ("spec.dataset.limit: ", "greater than or equal to 1")),
     "no source of the teacher": (
         {"spec.teacher.builtin": GONE},
-        ("spec.teacher: ", "set exactly one of builtin, huggingFace; set now: none"),
+        (
+            "spec.teacher: ",
+            "set exactly one of builtin, huggingFace, timm, torchvision, python; set now: none",
+        ),
     ),
     "two sources of the teacher": (
         {"spec.teacher.huggingFace": {"id": "org/model"}},
-        ("spec.teacher: ", "set exactly one of builtin, huggingFace; set now: builtin huggingFace"),
+        (
+            "spec.teacher: ",
+            "set exactly one of builtin, huggingFace, timm, torchvision, python; set now: builtin huggingFace",
+        ),
     ),
     "no source of the student": (
         {"spec.student.builtin": GONE},
-        ("spec.student: ", "set exactly one of builtin, huggingFace; or initFromTeacher alone"),
+        (
+            "spec.student: ",
+            "set exactly one of builtin, huggingFace, timm, torchvision, python; or initFromTeacher alone",
+        ),
     ),
     "two sources of the data": (
         {"spec.dataset.files": {"uri": "pvc://data/train", "format": "Idx"}},
@@ -202,9 +211,32 @@ BAD = {
         {"spec.teacher.weights": GONE},
         (
             "spec.teacher.weights: ",
-            "is required for a builtin teacher",
+            "is required for a teacher of builtin, timm or torchvision",
             "an untrained teacher teaches nothing",
         ),
+    ),
+    "untrained teacher of timm": (
+        {"spec.teacher": {"timm": {"name": "resnet18"}}},
+        ("spec.teacher.weights: ", "is required for a teacher of builtin, timm or torchvision"),
+    ),
+    "two sources of the student": (
+        {"spec.student.python": {"factory": "nets:small"}},
+        (
+            "spec.student: ",
+            "set exactly one of builtin, huggingFace, timm, torchvision, python; or initFromTeacher alone",
+        ),
+    ),
+    "layers of a teacher in a network of one's own": (
+        {"spec.student": {"python": {"factory": "nets:small"}, "initFromTeacher": {"count": 2}}},
+        ("spec.student.initFromTeacher: ", "copies layers of Transformers models"),
+    ),
+    "factory without a function": (
+        {"spec.student": {"python": {"factory": "shop_models.nets"}}},
+        ("spec.student.python.factory: ", "shop_models.nets", "must be package.module:function"),
+    ),
+    "a network that is fetched": (
+        {"spec.student": {"timm": {"name": "hf-hub:org/model"}}},
+        ("spec.student.timm.name: ", "hf-hub:org/model", "must be the plain name of an architecture"),
     ),
     "empty gate": (
         {"spec.gate": {}},

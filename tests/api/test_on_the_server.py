@@ -54,6 +54,16 @@ def test_what_the_server_stores_is_a_trainer_configuration(api, digits):
     assert config.objective.alpha == 0.1
 
 
+def test_arguments_of_a_network_are_kept_as_they_are_and_cannot_change(api, digits, change):
+    args = {"width": 64, "rate": 0.5, "blocks": [2, {"deep": True}], "name": "x"}
+    job = change(digits, {"spec.student": {"python": {"factory": "nets:small", "args": args}}})
+    stored = api.apply(job)
+    assert stored["spec"]["student"]["python"]["args"] == args
+    assert DistillationJob.model_validate(stored).spec.wire()["student"]["python"]["args"] == args
+    job["spec"]["student"]["python"]["args"]["blocks"][1]["deep"] = False
+    assert "spec.student cannot change once the job exists" in api.refusal(job)
+
+
 def test_whole_numbers_are_quantities(api, digits):
     stored = api.apply({**digits, "spec": {**digits["spec"], "resources": {"cpu": 2, "memory": "4Gi"}}})
     assert DistillationJob.model_validate(stored).spec.resources.cpu == "2"

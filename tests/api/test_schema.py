@@ -28,7 +28,12 @@ ALLOWED = {
     ),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "pattern", "minLength", "maxLength"),
     *("minItems", "maxItems", "maxProperties", "x-kubernetes-validations", "x-kubernetes-list-type"),
-    *("x-kubernetes-list-map-keys", "x-kubernetes-int-or-string", "anyOf"),
+    *(
+        "x-kubernetes-list-map-keys",
+        "x-kubernetes-int-or-string",
+        "anyOf",
+        "x-kubernetes-preserve-unknown-fields",
+    ),
 }
 
 

@@ -74,6 +74,11 @@ def test_only_the_claims_of_output_and_stored_outputs_are_written_to():
         assert Claim(claim, False) in claims(spec(**stored))
 
 
+def test_the_claim_of_a_tokenizer_is_mounted():
+    student = {"python": {"factory": "nets:small", "tokenizer": "pvc://words/tokenizer"}}
+    assert Claim("words", True) in claims(spec(**(FULL | {"student": student})))
+
+
 @pytest.mark.parametrize("name", ["a", "a" * 253, "a." * 100 + "b", "digits", "x" * 63 + ".y"])
 def test_every_derived_name_and_label_fits(name):
     made = plan(owner=Owner("team-a", name, "uid"))

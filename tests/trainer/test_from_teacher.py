@@ -110,8 +110,11 @@ def test_settings_of_single_layers_go_with_them():
 @pytest.mark.parametrize(
     ("student", "words"),
     [
-        ({}, "set exactly one of builtin, huggingFace; or initFromTeacher alone"),
-        ({"builtin": {"name": "mlp"}, "initFromTeacher": {"count": 1}}, "builtin networks have none"),
+        ({}, "set exactly one of builtin, huggingFace, timm, torchvision, python; or initFromTeacher alone"),
+        (
+            {"builtin": {"name": "mlp"}, "initFromTeacher": {"count": 1}},
+            "copies layers of Transformers models",
+        ),
         ({"initFromTeacher": {"count": 1}, "weights": {"uri": "file:///w"}}, "remove one of them"),
         ({"initFromTeacher": {"count": 1, "layers": [0]}}, "set exactly one of layers, count"),
         ({"initFromTeacher": {}}, "set exactly one of layers, count"),

@@ -21,7 +21,7 @@ from distill_trainer.serve_progress import serving
         ({"objective": {"alpha": 1.5}}, ["objective.alpha is 1.5"]),
         ({"objective": {"temperature": 0}}, ["objective.temperature is 0"]),
         ({"trainin": {}}, ["trainin is no field", "did you mean training?"]),
-        ({"student": {}}, ["student", "set exactly one of builtin, huggingFace"]),
+        ({"student": {}}, ["student", "set exactly one of builtin, huggingFace, timm, torchvision, python"]),
         ({"output": {"uri": "s3://bucket/x"}}, ["output.uri"]),
         ({"output": {"uri": "pvc://models/" + "x" * 1000}}, ["output", "must have at most 900 bytes"]),
         ({"output": {"uri": "pvc://models/../other"}}, ["output.uri", "without .."]),

@@ -6,24 +6,32 @@ from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
+from pydantic.alias_generators import to_camel
 
 from distill_api.base import ApiModel, Rule, Uri
+from distill_api.model_sources import PythonModel, TimmModel, TorchvisionModel
 
 HubId = Annotated[str, Field(min_length=1, max_length=256)]
 
+_SOURCES = ("builtin", "hugging_face", "timm", "torchvision", "python")
+"""What a model can come from, in Python's spelling."""
+
 _TEACHER_IS_TRAINED = Rule(
-    "!has(self.builtin) || has(self.weights)",
-    "is required for a builtin teacher: give the uri of its trained parameters; an untrained teacher teaches nothing",
+    "!(has(self.builtin) || has(self.timm) || has(self.torchvision)) || has(self.weights)",
+    "is required for a teacher of builtin, timm or torchvision: give the uri of its trained parameters; an untrained teacher "
+    "teaches nothing",
     field="weights",
 )
 
+_GIVEN = " + ".join(f"(has(self.{to_camel(name)}) ? 1 : 0)" for name in _SOURCES)
 _STUDENT_HAS_A_SOURCE = Rule(
-    "has(self.builtin) != has(self.huggingFace) || (has(self.initFromTeacher) && !has(self.builtin))",
-    "set exactly one of builtin, huggingFace; or initFromTeacher alone, for some of the teacher's own layers",
+    f"{_GIVEN} == 1 || ({_GIVEN} == 0 && has(self.initFromTeacher))",
+    "set exactly one of builtin, huggingFace, timm, torchvision, python; or initFromTeacher alone, for some of the teacher's "
+    "own layers",
 )
 _LAYERS_ARE_OF_TRANSFORMERS = Rule(
-    "!has(self.initFromTeacher) || !has(self.builtin)",
-    "copies layers of Transformers models, and builtin networks have none: remove it, or name a model with huggingFace",
+    f"!has(self.initFromTeacher) || has(self.huggingFace) || {_GIVEN} == 0",
+    "copies layers of Transformers models: remove it, or name a model with huggingFace",
     field="initFromTeacher",
 )
 _ONE_START = Rule(
@@ -64,7 +72,7 @@ class Weights(ApiModel):
 class Teacher(ApiModel):
     """The trained model whose outputs the student learns."""
 
-    exactly_one_of = ("builtin", "hugging_face")
+    exactly_one_of = _SOURCES
     cel = (_TEACHER_IS_TRAINED,)
 
     builtin: BuiltinModel | None = Field(
@@ -73,14 +81,22 @@ class Teacher(ApiModel):
     hugging_face: HuggingFaceModel | None = Field(
         default=None, description="A Transformers model of the Hugging Face hub, or a folder in its format."
     )
+    timm: TimmModel | None = Field(default=None, description="An image classifier of timm.")
+    torchvision: TorchvisionModel | None = Field(
+        default=None, description="An image classifier of torchvision."
+    )
+    python: PythonModel | None = Field(
+        default=None, description="A network that a function in the training image makes."
+    )
     weights: Weights | None = Field(
         default=None,
-        description="Trained parameters. Needed for a builtin teacher: an untrained one teaches nothing.",
+        description="Trained parameters. Needed for a teacher of builtin, timm or torchvision; a python factory can bring its own.",
     )
 
     @model_validator(mode="after")
     def _check_teacher_is_trained(self) -> Self:
-        _TEACHER_IS_TRAINED.check(holds=self.builtin is None or self.weights is not None)
+        bare = any((self.builtin, self.timm, self.torchvision))
+        _TEACHER_IS_TRAINED.check(holds=not bare or self.weights is not None)
         return self
 
 
@@ -113,6 +129,13 @@ class Student(ApiModel):
     hugging_face: HuggingFaceModel | None = Field(
         default=None, description="A Transformers model of the Hugging Face hub, or a folder in its format."
     )
+    timm: TimmModel | None = Field(default=None, description="An image classifier of timm.")
+    torchvision: TorchvisionModel | None = Field(
+        default=None, description="An image classifier of torchvision."
+    )
+    python: PythonModel | None = Field(
+        default=None, description="A network that a function in the training image makes."
+    )
     weights: Weights | None = Field(
         default=None, description="Parameters to start from; random when not given."
     )
@@ -124,10 +147,10 @@ class Student(ApiModel):
 
     @model_validator(mode="after")
     def _check_start(self) -> Self:
-        copied, builtin = self.init_from_teacher is not None, self.builtin is not None
-        one = builtin != (self.hugging_face is not None)
-        _STUDENT_HAS_A_SOURCE.check(holds=one or (copied and not builtin))
-        _LAYERS_ARE_OF_TRANSFORMERS.check(holds=not (copied and builtin))
+        copied = self.init_from_teacher is not None
+        given = [name for name in _SOURCES if getattr(self, name) is not None]
+        _STUDENT_HAS_A_SOURCE.check(holds=len(given) == 1 or (copied and not given))
+        _LAYERS_ARE_OF_TRANSFORMERS.check(holds=not copied or given in ([], ["hugging_face"]))
         _ONE_START.check(holds=not copied or self.weights is None)
         return self
 

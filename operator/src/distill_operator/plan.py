@@ -85,6 +85,7 @@ def _read_uris(spec: DistillationJobSpec) -> list[str]:
     for model in (spec.teacher, spec.student):
         found += [model.weights.uri] if model.weights else []
         found += [model.hugging_face.id] if model.hugging_face else []
+        found += [model.python.tokenizer] if model.python and model.python.tokenizer else []
     found += [spec.dataset.files.uri] if spec.dataset.files else []
     found += [spec.dataset.hugging_face.id] if spec.dataset.hugging_face else []
     return found

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from distill_api.contract import TrainerConfig
-from distill_api.sources import Dataset, Teacher
+from distill_api.sources import Dataset, Student, Teacher
 from distill_api.status import Lineage, Result
 from distill_api.training import Task
 from distill_trainer import uris
@@ -41,7 +41,7 @@ def _metadata(config: TrainerConfig, data: str, result: Result) -> dict[str, Any
     }
     task = {"type": pipeline}
     known: dict[str, Any] = {
-        "library_name": "transformers" if config.student.hugging_face else "pytorch",
+        "library_name": "transformers" if _of_transformers(config.student) else "pytorch",
         "pipeline_tag": pipeline,
         "base_model": _hub_id(config.teacher),
         "datasets": _hub_data(config.dataset),
@@ -103,13 +103,32 @@ Objective: {objective_words(config)}, α the weight of the labels; seed {config.
 """
 
 
+def _of_transformers(student: Student) -> bool:
+    return student.hugging_face is not None or student.init_from_teacher is not None
+
+
 def _use(config: TrainerConfig) -> str:
-    if config.student.hugging_face is None:
-        load = "from distill_trainer.student import load_student\n\nstudent = load_student(Path(FOLDER))"
-        return f"```python\nfrom pathlib import Path\n\n{load}\nprobabilities = student.predict(images)  # float32 [B, C, H, W] in [0, 1]\n```"
+    if not _of_transformers(config.student):
+        return _use_here(config)
     pipeline = kit_of(config.task).pipeline
     if config.task is Task.IMAGE_CLASSIFICATION:
         return (
             "```python\nfrom transformers import AutoModel\n\nmodel = AutoModel.from_pretrained(FOLDER)\n```"
         )
     return f'```python\nfrom transformers import pipeline\n\nanswer = pipeline("{pipeline}", FOLDER)\n```'
+
+
+def _use_here(config: TrainerConfig) -> str:
+    """With the trainer's own reader, which knows how each network is shown its samples."""
+    load = "from distill_trainer.student import load_student\n\nstudent = load_student(Path(FOLDER))"
+    images = "images)  # float32 [B, C, H, W] in [0, 1]"
+    inputs = (
+        images if config.task is Task.IMAGE_CLASSIFICATION else "student.text_encoder.encode(texts).inputs)"
+    )
+    code = f"```python\nfrom pathlib import Path\n\n{load}\nprobabilities = student.predict({inputs}\n```"
+    made = config.student.python
+    return (
+        f"{code}\n\nThe function `{made.factory}`, which makes the network, must be importable."
+        if made
+        else code
+    )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from distill_api.contract import TrainerConfig
 from distill_trainer import uris
@@ -21,14 +22,13 @@ from distill_trainer.errors import ContractBroken
 from distill_trainer.export import check_installed
 from distill_trainer.losses import TermPlan
 from distill_trainer.models import ModelSource, Signature, count_parameters, open_models
-from distill_trainer.models.builtin import INPUT_LAYER
 from distill_trainer.models.class_names import class_order
 from distill_trainer.models.from_teacher import LayerCopy, plan_copy
 from distill_trainer.output import check_writable
 from distill_trainer.plan import Networks, plan_terms, term_warnings
 from distill_trainer.tasks import Sources, TaskKit, kit_of
 from distill_trainer.teacher_outputs.planning import OutputsPlan, plan_outputs
-from distill_trainer.weights import compare_shapes
+from distill_trainer.weights import compare_shapes, input_layer_fault
 
 NO_GPU = "No GPU was requested."
 
@@ -170,37 +170,37 @@ def _on_meta(source: ModelSource, data: Description, kit: TaskKit, field: str) -
         network = source.build(signature)
     shapes = source.trained_shapes()
     if shapes is not None:
-        _check_input_layer(network, shapes, source, data, kit, field)
-        compare_shapes(network, shapes, source.weights_name, field=f"{field}.weights.uri")
+        inner = source.inner(network)
+        fault = input_layer_fault(inner, shapes)
+        if fault:
+            raise _input_mismatch(source, data, kit, field, f"{source.weights_name} has {fault}")
+        compare_shapes(inner, shapes, source.weights_name, field=f"{field}.weights.uri")
     try:
         logits = network.eval()(kit.example(signature, 2, meta))
-    except (RuntimeError, ValueError) as error:
-        raise _input_mismatch(source, data, kit, field, str(error).splitlines()[0]) from error
-    if not kit.fits(logits, signature, 2):
-        raise _input_mismatch(source, data, kit, field, f"its logits are {list(logits.shape)}")
+    except Exception as error:  # a network's own code may raise anything
+        raise _input_mismatch(
+            source, data, kit, field, (str(error).splitlines() or [repr(error)])[0]
+        ) from error
+    _check_logits(logits, signature, source, data, kit, field)
     return network
 
 
-def _check_input_layer(
-    network: nn.Module,
-    shapes: dict[str, tuple[int, ...]],
-    source: ModelSource,
-    data: Description,
-    kit: TaskKit,
-    field: str,
+def _check_logits(
+    logits: Any, signature: Signature, source: ModelSource, data: Description, kit: TaskKit, field: str
 ) -> None:
-    """Weights of the same layers for another image size or channel count: the input does not fit, and is named so."""
-    wanted = network.state_dict()
-    same_layers = set(shapes) == set(wanted)
-    if same_layers and shapes[INPUT_LAYER] != tuple(wanted[INPUT_LAYER].shape):
-        trained, needed = shapes[INPUT_LAYER], list(wanted[INPUT_LAYER].shape)
-        raise _input_mismatch(
-            source,
-            data,
-            kit,
-            field,
-            f"{source.weights_name} has an input layer {list(trained)} instead of {needed}",
+    if not isinstance(logits, Tensor):
+        detail = f"it returns a {type(logits).__name__} instead of a tensor of logits"
+        raise _input_mismatch(source, data, kit, field, detail)
+    if kit.fits(logits, signature, 2):
+        return
+    columns = logits.shape[-1] if logits.dim() else 0
+    if kit.fits(logits.new_empty(*logits.shape[:-1], signature.classes), signature, 2):
+        raise ContractBroken(
+            "ClassCountMismatch",
+            f'{field} {source.name} gives {columns} logits, dataset "{data.name}" has {kit.described(signature)}; use a {field} '
+            f"of as many. {NO_GPU}",
         )
+    raise _input_mismatch(source, data, kit, field, f"its logits are {list(logits.shape)}")
 
 
 def _input_mismatch(

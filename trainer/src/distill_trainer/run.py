@@ -20,6 +20,7 @@ from distill_trainer.check import Contract, check
 from distill_trainer.checkpoint import CheckpointStore, Identity
 from distill_trainer.checkpointing import enable_checkpointing
 from distill_trainer.data import DataSet
+from distill_trainer.errors import ContractBroken
 from distill_trainer.fused_path import FUSED, FusedPath, fused_path, not_fused
 from distill_trainer.judging import Reading
 from distill_trainer.loop import Trainer
@@ -103,6 +104,7 @@ def _load_models(contract: Contract, device: torch.device, training: Training) -
     torch.manual_seed(training.seed)
     student = contract.student.build(contract.signature)
     contract.student.load(student)
+    _refuse_one_network(teacher, student)
     if contract.copied:
         copy_layers(teacher, student, contract.copied)
     if training.activation_checkpointing:
@@ -128,6 +130,16 @@ def _fused_path(
         return None, (note,)
     log.info("%s", FUSED)
     return path, (FUSED,)
+
+
+def _refuse_one_network(teacher: nn.Module, student: nn.Module) -> None:
+    """A function that hands out the same tensors twice would make the student move its teacher."""
+    if not {id(each) for each in teacher.parameters()}.isdisjoint(map(id, student.parameters())):
+        raise ContractBroken(
+            "SharedParameters",
+            "teacher.python.factory and student.python.factory return networks that share parameters, so that training the "
+            "student would change its teacher: let them return new ones at each call",
+        )
 
 
 def _teacher_outputs(

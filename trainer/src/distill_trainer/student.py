@@ -7,7 +7,8 @@ Format `distilled-student/v1`, a folder of files that belong together:
 - `student.json`:
   - `format`: `distilled-student/v1`
   - `task`: a value of the API's `task`
-  - `model`: `{"builtin": {"name"}}` or `{"huggingFace": {"id", "config"}}`: rebuilds the network
+  - `model`: rebuilds the network; `{"builtin": {"name"}}`, `{"huggingFace": {"id", "config"}}`, `{"timm": {"name", "args"}}`,
+    `{"torchvision": {"name", "args"}}` or `{"python": {"factory", "args", "code"}}`, whose function must be importable
   - `classes`: names in the order of the logits
   - `input`: `{"shape": [C, H, W], "range": [0, 1]}`: float32 images, preprocessing beyond it is inside the network; or
     `{"maxTokens"}`: texts, read with the folder's tokenizer and cut there

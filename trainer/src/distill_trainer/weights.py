@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from distill_trainer.errors import ContractBroken
@@ -58,6 +58,11 @@ def load_into(module: nn.Module, path: Path, *, field: str) -> None:
     module.load_state_dict(load_file(path))
 
 
+def write(module: nn.Module, path: Path) -> None:
+    """Every tensor of `module`; one that several names share is written for each, so that no reader misses a name."""
+    save_file(plain_tensors(module.state_dict()), path)
+
+
 def compare_shapes(
     module: nn.Module, shapes: Mapping[str, tuple[int, ...]], file: str, *, field: str
 ) -> None:
@@ -76,6 +81,15 @@ def compare_shapes(
             "WeightsMismatch",
             f"{field}: {file} does not fit the model: {'; '.join(faults[:3])}{more}; name the model that it was trained for",
         )
+
+
+def input_layer_fault(module: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """What is wrong where the tensors are named as the module's and its first layer has another shape; else empty."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    first = next((name for name, shape in wanted.items() if name.endswith("weight") and len(shape) > 1), None)
+    if first is None or set(shapes) != set(wanted) or shapes[first] == wanted[first]:
+        return ""
+    return f"an input layer {list(shapes[first])} instead of {list(wanted[first])}"
 
 
 def plain_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

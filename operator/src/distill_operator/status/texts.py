@@ -11,9 +11,12 @@ BEFORE_TRAINING = {"Loading", "Caching"}
 
 
 def model_name(model: Teacher | Student) -> str:
-    """What people call a model: its builtin name, the last part of its hub id, or how much of its teacher it is."""
-    if model.builtin is not None:
-        return model.builtin.name
+    """What people call a model: its name, the last part of its hub id, its function, or how much of its teacher it is."""
+    named = model.builtin or model.timm or model.torchvision
+    if named is not None:
+        return named.name
+    if model.python is not None:
+        return model.python.factory
     if model.hugging_face is not None:
         return model.hugging_face.id.rstrip("/").rpartition("/")[2][:NAME_LIMIT]
     init = model.init_from_teacher if isinstance(model, Student) else None

@@ -19,7 +19,10 @@ from distill_api.training import Task
 from distill_trainer.errors import ConfigInvalid, ContractBroken
 from distill_trainer.models.builtin import BuiltinSource
 from distill_trainer.models.huggingface import HuggingFaceSource
+from distill_trainer.models.python_factory import PythonSource
 from distill_trainer.models.source import ModelSource, Shape, Signature
+from distill_trainer.models.timm_models import TimmSource
+from distill_trainer.models.torchvision_models import TorchvisionSource
 
 __all__ = [
     "ModelSource",
@@ -35,6 +38,9 @@ __all__ = [
 _REOPENERS: dict[str, Callable[[dict[str, Any], Path], ModelSource]] = {
     "builtin": BuiltinSource.reopened,
     "huggingFace": HuggingFaceSource.reopened,
+    "timm": TimmSource.reopened,
+    "torchvision": TorchvisionSource.reopened,
+    "python": PythonSource.reopened,
 }
 
 
@@ -47,7 +53,13 @@ def open_model(model: Teacher | Student, *, field: str) -> ModelSource:
         return BuiltinSource.of(model.builtin, model.weights, field)
     if model.hugging_face is not None:
         return HuggingFaceSource.of(model.hugging_face, model.weights, field)
-    raise ConfigInvalid(f"{field} names no model: set exactly one of builtin, huggingFace")
+    if model.timm is not None:
+        return TimmSource.of(model.timm, model.weights, field)
+    if model.torchvision is not None:
+        return TorchvisionSource.of(model.torchvision, model.weights, field)
+    if model.python is not None:
+        return PythonSource.of(model.python, model.weights, field)
+    raise ConfigInvalid(f"{field} names no model: set exactly one of {', '.join(_REOPENERS)}")
 
 
 def open_models(teacher: Teacher, student: Student) -> tuple[ModelSource, ModelSource]:

@@ -8,18 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import nn
 
 from distill_api.sources import BuiltinModel, Weights
-from distill_trainer import uris, weights
 from distill_trainer.errors import ContractBroken
 from distill_trainer.models.convnet import ConvNet
 from distill_trainer.models.mlp import Mlp
 from distill_trainer.models.source import Shape, Signature
+from distill_trainer.models.weights_file import WeightsFile
 
 HEAD = "fc"
-INPUT_LAYER = "features.0.weight"
 
 NETWORKS: dict[str, Callable[[Shape, int], nn.Module]] = {
     "convnet-tiny": partial(ConvNet, widths=(16, 32), depth=1),
@@ -30,21 +28,19 @@ NETWORKS: dict[str, Callable[[Shape, int], nn.Module]] = {
 """A further network is one line here."""
 
 
-class BuiltinSource:
+class BuiltinSource(WeightsFile):
     """A network of `NETWORKS`."""
 
     def __init__(self, name: str, file: Path | None, field: str) -> None:
+        super().__init__(file, field)
         if name not in NETWORKS:
             raise ContractBroken("UnknownModel", unknown_name(name, f"{field}.builtin.name"))
         self._network = name
-        self._file = file
-        self._field = field
 
     @classmethod
     def of(cls, model: BuiltinModel, trained: Weights | None, field: str) -> BuiltinSource:
         """From the API's model and its weights."""
-        file = uris.resolve(trained.uri, field=f"{field}.weights.uri") if trained else None
-        return cls(model.name, file, field)
+        return cls(model.name, cls.path(trained, field), field)
 
     @classmethod
     def reopened(cls, config: dict[str, Any], folder: Path) -> BuiltinSource:  # noqa: ARG003
@@ -56,25 +52,15 @@ class BuiltinSource:
         """The network's name."""
         return self._network
 
-    @property
-    def weights_name(self) -> str:
-        """The file's name."""
-        return self._file.name if self._file else ""
-
     def check_files(self) -> None:
         """Read the header of the weights. Raises ContractBroken."""
-        if self._file:
-            weights.read_header(self._file, field=f"{self._field}.weights.uri")
-        elif self._field == "teacher":
+        if not self._file and self._field == "teacher":
             raise ContractBroken(
                 "WeightsMissing",
                 f"teacher.weights is not set: the builtin teacher {self._network} is untrained without it; "
                 "set teacher.weights.uri to its safetensors file",
             )
-
-    def trained_shapes(self) -> dict[str, tuple[int, ...]] | None:
-        """Shapes from the header of the weights."""
-        return weights.read_header(self._file, field=f"{self._field}.weights.uri") if self._file else None
+        super().check_files()
 
     def trained_classes(self) -> tuple[str, int] | None:
         """Rows of the head."""
@@ -95,34 +81,9 @@ class BuiltinSource:
             )
         return NETWORKS[self._network](signature.shape, signature.classes)
 
-    def load(self, module: nn.Module) -> None:
-        """Load the file; every tensor must fit. Raises ContractBroken."""
-        if self._file:
-            weights.load_into(module, self._file, field=f"{self._field}.weights.uri")
-
     def config(self) -> dict[str, Any]:
         """The name is enough: shape and classes are written beside it."""
         return {"builtin": {"name": self._network}}
-
-    def tokenizer(self) -> None:
-        """None: it sees pictures."""
-        return
-
-    def longest_input(self) -> None:
-        """None: it sees pictures."""
-        return
-
-    def vocabulary(self) -> None:
-        """None: it sees pictures."""
-        return
-
-    def write(self, module: nn.Module, folder: Path) -> None:
-        """Everything of the network; nothing beside it is needed."""
-        save_file(weights.plain_tensors(module.state_dict()), folder / weights.FILE)
-
-    def read(self, module: nn.Module, folder: Path) -> None:
-        """The file as `write` left it."""
-        weights.load_into(module, folder / weights.FILE, field="model folder")
 
 
 def unknown_name(name: str, field: str) -> str:

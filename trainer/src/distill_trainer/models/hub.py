@@ -48,6 +48,11 @@ def read_optional_json(path: Path, field: str) -> dict[str, Any]:
     return read_json(path, field) if path.is_file() else {}
 
 
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a tokenizer lies there."""
+    return any((folder / name).is_file() for name in TOKENIZER_FILES)
+
+
 def transformers_library() -> Any:
     """The library, quiet. Raises ConfigInvalid where it is not installed."""
     try:

@@ -165,7 +165,7 @@ class HuggingFaceSource:
         """Load the folder's weights; a student's head of another class count starts fresh, and it is said."""
         if not self._files():
             return
-        network: Any = _network(module)
+        network: Any = self.inner(module)
         loaded, info = type(network).from_pretrained(
             str(self._folder),
             config=network.config,
@@ -182,13 +182,17 @@ class HuggingFaceSource:
             )
         network.load_state_dict(loaded.state_dict())
 
+    def inner(self, module: nn.Module) -> nn.Module:
+        """The Transformers model."""
+        return cast("Classifier | TextNetwork", module).model
+
     def config(self) -> dict[str, Any]:
         """The whole config, so that the student needs no hub to be made again."""
         return {"huggingFace": {"id": self.name, "config": self._config}}
 
     def tokenizer(self) -> Any | None:
         """The tokenizer of the folder, with the library's own class; None where it has none."""
-        if not any((self._folder / name).is_file() for name in hub.TOKENIZER_FILES):
+        if not hub.has_tokenizer(self._folder):
             return None
         return hub.transformers_library().AutoTokenizer.from_pretrained(str(self._folder))
 
@@ -204,7 +208,7 @@ class HuggingFaceSource:
 
     def write(self, module: nn.Module, folder: Path) -> None:
         """As save_pretrained does, so that Transformers loads the folder as it is; the preprocessor beside it."""
-        model: Any = _network(module)
+        model: Any = self.inner(module)
         model.save_pretrained(folder, max_shard_size="1TB")
         if self._preprocessor:
             text = json.dumps(self._preprocessor, indent=2) + "\n"
@@ -215,7 +219,7 @@ class HuggingFaceSource:
         file = folder / weights.FILE
         weights.read_header(file, field="model folder")
         try:
-            load_model(_network(module), file)
+            load_model(self.inner(module), file)
         except RuntimeError as error:
             raise ContractBroken(
                 "WeightsMismatch",
@@ -263,8 +267,3 @@ class HuggingFaceSource:
                 f"{self._field}.huggingFace.id {self._name!r} is a {config.model_type} encoder, which sees the tokens that "
                 "follow, and task is CausalLM; name a decoder, or one whose config.json has is_decoder: true",
             )
-
-
-def _network(module: nn.Module) -> nn.Module:
-    """The Transformers model inside."""
-    return cast("Classifier | TextNetwork", module).model

@@ -29,12 +29,7 @@ class Preprocessing:
     ) -> Preprocessing:
         """From preprocessor_config.json and config.json. Raises ContractBroken where the channels cannot fit."""
         channels = int(config.get("num_channels", 3))
-        if shape[0] not in {1, channels}:
-            raise ContractBroken(
-                "InputShapeMismatch",
-                f"{field} takes images of {channels} channel(s), the data has {shape[0]} ({_size(shape)}); "
-                f"use a {field} for {shape[0]} channels",
-            )
+        _refuse_other_channels(channels, shape, field)
         normalise = processor.get("do_normalize", "image_mean" in processor)
         return cls(
             channels=channels,
@@ -42,6 +37,24 @@ class Preprocessing:
             mean=_per_channel(processor.get("image_mean", 0.5), channels) if normalise else None,
             std=_per_channel(processor.get("image_std", 0.5), channels) if normalise else None,
         )
+
+    @classmethod
+    def normalising(
+        cls,
+        channels: int,
+        shape: Shape,
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
+        size: int | Sequence[int] | None,
+        *,
+        field: str,
+    ) -> Preprocessing:
+        """From what a library says of its networks; for other channel counts than it has values of, their mean.
+
+        Raises ContractBroken where the channels cannot fit.
+        """
+        _refuse_other_channels(channels, shape, field)
+        return cls(channels, _pair(size), _spread(mean, channels), _spread(std, channels))
 
     def apply(self, images: Tensor) -> Tensor:
         """[B, C, H, W] in [0, 1] → what the model was trained on."""
@@ -60,6 +73,15 @@ class Preprocessing:
             std = torch.tensor(self.std, device=images.device, dtype=images.dtype)[:, None, None]
             images = (images - mean) / std
         return images
+
+
+def _refuse_other_channels(channels: int, shape: Shape, field: str) -> None:
+    if shape[0] not in {1, channels}:
+        raise ContractBroken(
+            "InputShapeMismatch",
+            f"{field} takes images of {channels} channel(s), the data has {shape[0]} ({_size(shape)}); "
+            f"use a {field} for {shape[0]} channels",
+        )
 
 
 def _wanted_size(processor: dict[str, Any], config: dict[str, Any]) -> tuple[int, int] | None:
@@ -83,6 +105,12 @@ def _pair(size: Any) -> tuple[int, int] | None:
 def _per_channel(value: float | Sequence[float], channels: int) -> tuple[float, ...]:
     values = [float(value)] if isinstance(value, int | float) else [float(item) for item in value]
     return tuple(values) if len(values) == channels else tuple(values[:1] * channels)
+
+
+def _spread(values: Sequence[float] | None, channels: int) -> tuple[float, ...] | None:
+    if not values or len(values) == channels:
+        return tuple(values) if values else None
+    return (sum(values) / len(values),) * channels
 
 
 def _size(shape: Shape) -> str:

@@ -60,6 +60,9 @@ class ModelSource(Protocol):
     def load(self, module: nn.Module) -> None:
         """Put the trained weights into a network that `build` made; nothing happens where there are none."""
 
+    def inner(self, module: nn.Module) -> nn.Module:
+        """The network inside what `build` made, whose tensors have the names of the weights."""
+
     def config(self) -> dict[str, Any]:
         """JSON from which `models.reopen` makes the same source."""
 
