@@ -8,6 +8,7 @@ import socket
 import pytest
 import torch
 from safetensors.torch import load_file
+from text_world import write_sentences, write_student, write_teacher
 
 from distill_api.contract import ExitCode, Outcome
 from distill_trainer import loop, program
@@ -142,4 +143,24 @@ def test_terms_over_layers_see_the_layers_of_every_process(workspace):
         student=MLP,
         objective={"terms": terms},
         training={**SGD, "epochs": 1, "learningRate": 0.001},
+    )
+
+
+@pytest.mark.parametrize(
+    "outputs", [{"mode": "Online"}, {"mode": "Cached"}], ids=lambda outputs: outputs["mode"]
+)
+def test_texts_whose_padding_differs_between_processes(workspace, tmp_path, outputs):
+    teacher = write_teacher(tmp_path / "text-teacher")
+    student = write_student(tmp_path / "text-student", hidden_dropout_prob=0, attention_probs_dropout_prob=0)
+    assert_same(
+        workspace,
+        2,
+        task="TextClassification",
+        teacher={"huggingFace": {"id": f"file://{teacher}"}},
+        student={"huggingFace": {"id": f"file://{student}"}},
+        dataset={
+            "files": {"uri": f"file://{write_sentences(tmp_path / 'sentences')}", "format": "JsonLines"}
+        },
+        training={**SGD, "epochs": 1, "batchSize": 8},
+        teacherOutputs=outputs,
     )

@@ -49,6 +49,13 @@ class Precision(StrEnum):
     BF16 = "BF16"
 
 
+class Strategy(StrEnum):
+    """How the processes of a training share the student."""
+
+    DDP = "DDP"
+    FSDP = "FSDP"
+
+
 class Objective(ApiModel):
     """L = α·CE(student, labels) + (1−α)·Σ wᵢ·Lᵢ(student, teacher).
 
@@ -101,6 +108,11 @@ class Training(ApiModel):
     precision: Precision = Field(
         default=Precision.FP32,
         description="FP32, or BF16: the student's passes in half the memory, parameters and losses in 32 bits all the same.",
+    )
+    strategy: Strategy = Field(
+        default=Strategy.DDP,
+        description="DDP: every process holds the whole student. FSDP: each holds a part of its parameters, gradients and "
+        "optimizer states, and of a teacher that runs beside it, and fetches a layer while it computes it.",
     )
     activation_checkpointing: bool = Field(
         default=False,

@@ -14,6 +14,7 @@ from distill_trainer.batch import Batch
 from distill_trainer.data import Split
 from distill_trainer.losses.rows import flat_rows
 from distill_trainer.metrics import Classes
+from distill_trainer.sharding import forward_alone
 from distill_trainer.stop import StopSignal
 
 BATCH = 256
@@ -51,7 +52,7 @@ def predict(
     parts: list[list[tuple[Tensor, ...]]] = [[] for _ in models]
     for batch in _batches(split, device, stop, batch_size):
         known.append(_rows_of(batch))
-        with torch.inference_mode():
+        with forward_alone(models):
             for part, model in zip(parts, models, strict=True):
                 part.append(_judge(model.eval()(batch.inputs), batch))
     for model, mode in zip(models, was_training, strict=True):

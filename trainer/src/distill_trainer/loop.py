@@ -21,6 +21,7 @@ from distill_trainer.errors import Disrupted, Diverged
 from distill_trainer.order import epoch_batches
 from distill_trainer.parts import Parts, Trained, course, examples, smallest_part
 from distill_trainer.progress import ProgressBoard
+from distill_trainer.sharding import is_sharded
 from distill_trainer.snapshot import (
     Best,
     EpochRecord,
@@ -50,6 +51,7 @@ class Trainer:
         self._board = board
         self._stop = stop
         self._smallest = smallest_part(parts.student)
+        self._sharded = is_sharded(parts.student)
         self._position = Position()
         self._history: tuple[EpochRecord, ...] = ()
         self._best: Best | None = None
@@ -69,7 +71,8 @@ class Trainer:
                 self._go_back(end)
         if self._best is None:
             raise RuntimeError("no epoch was trained")
-        self._parts.student.load_state_dict(self._best.state)
+        if not self._sharded:
+            self._parts.student.load_state_dict(self._best.state)
         return Trained(self._history, self._best, self._says())
 
     def _resume(self) -> None:
@@ -80,7 +83,8 @@ class Trainer:
             self._restore(snapshot)
             log.info("going on from the checkpoint at step %d of %d", self._position.step, self._total)
         else:
-            ranks.copy_leader(self._parts.student)
+            if not self._sharded:
+                ranks.copy_leader(self._parts.student)
             for objective in self._parts.objectives:
                 ranks.copy_leader(objective)
         self._start = snapshot or self._snapshot()
@@ -104,7 +108,7 @@ class Trainer:
         if self._position.lost_at is not None:
             raise end
         lost_at, ranks = self._position.step, self._parts.ranks
-        safe = ranks.from_leader(self._checkpoints.latest() if ranks.leads else None) or self._start
+        safe = ranks.from_leader((self._checkpoints.latest() or self._start) if ranks.leads else None)
         if safe is None:
             raise end
         self._restore(replace(safe, position=slowed(lost_at, safe.position)))
@@ -193,7 +197,7 @@ class Trainer:
         self._history = (*self._history, record)
         last = self._stage == len(self._parts.objectives) - 1
         if last and (self._best is None or metric > self._best.metric):
-            self._best = Best(record.epoch, metric, plain_tensors(self._parts.student.state_dict()))
+            self._best = Best(record.epoch, metric, self._model())
         self._position = replace(self._position, epoch=self._position.epoch + 1, batches_done=0, sums=())
         self._board.metrics(student=metric, teacher=self._parts.validation.teacher)
         if self._stage_of(self._position.epoch) != self._stage:
@@ -208,8 +212,12 @@ class Trainer:
         return position.sums or (0.0,) * (3 + len(self._names))
 
     def _validate(self) -> float:
-        """The leader's metric, which the others wait for. Raises Disrupted in all of them, after a checkpoint."""
-        metric = self._parts.ranks.from_leader(self._measured() if self._parts.ranks.leads else None)
+        """The leader's metric, which the others wait for. Raises Disrupted in all of them, after a checkpoint.
+
+        A sharded student is run by all, whose passes are the same and end together.
+        """
+        measures = self._parts.ranks.leads or self._sharded
+        metric = self._parts.ranks.from_leader(self._measured() if measures else None)
         if metric is None:
             raise self._disrupted()
         return metric
@@ -247,11 +255,19 @@ class Trainer:
             position=self._position,
             history=self._history,
             best=self._best,
-            model=plain_tensors(self._parts.student.state_dict()),
-            optimizer=optimizer_tensors(self._optimizer),
+            model=self._model(),
+            optimizer=optimizer_tensors(self._optimizer, keep=self._keeps),
             random=random_states(),
             objective=plain_tensors(self._parts.objective.state_dict()),
         )
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether whole tensors stay here: of a sharded student only the leader has memory for them."""
+        return self._parts.ranks.leads or not self._sharded
+
+    def _model(self) -> dict[str, Tensor]:
+        return plain_tensors(self._parts.student.state_dict(), keep=self._keeps)
 
     def _disrupted(self, *, saved: bool = False) -> Disrupted:
         if not saved:
@@ -262,8 +278,10 @@ class Trainer:
 
     def _save(self) -> None:
         """A checkpoint, by the leader; the others take its word for it at the next meeting."""
+        if self._parts.ranks.leads or self._sharded:
+            snapshot = self._snapshot()
         if self._parts.ranks.leads:
-            self._checkpoints.save(self._snapshot())
+            self._checkpoints.save(snapshot)
 
 
 def _say(record: EpochRecord, epochs: int, metric: Metric, board: ProgressBoard) -> None:

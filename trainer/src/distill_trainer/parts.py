@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from distill_trainer.last_layer import LastLayer
 from distill_trainer.losses import Combined, Targets
 from distill_trainer.order import own_parts
 from distill_trainer.ranks import Ranks
+from distill_trainer.sharding import is_sharded
 from distill_trainer.snapshot import Best, EpochRecord
 from distill_trainer.step import Example
 from distill_trainer.teacher_outputs import TeacherOutputs
@@ -86,7 +87,11 @@ def examples(parts: Parts, indices: Tensor, smallest: int) -> list[Example]:
     )
     batches = [parts.data.train.batch(part) for part in mine]
     rows = max(ranks.total(sum(_rows(batch) for batch in batches)), 1.0)
-    return [_example(parts, batch, rows, len(indices)) for batch in batches]
+    found = [_example(parts, batch, rows, len(indices)) for batch in batches]
+    if is_sharded(parts.student) and len(found) < ranks.most(len(found)):
+        idle = parts.data.train.batch(indices[:smallest])
+        found.append(replace(_example(parts, idle, rows, len(indices)), idle=True))
+    return found
 
 
 def smallest_part(student: nn.Module) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from distill_api.contract import TrainerConfig
 from distill_api.terms import TermType
+from distill_api.training import Strategy
 from distill_trainer.errors import ContractBroken
 from distill_trainer.losses import TermPlan
 from distill_trainer.losses.contrastive import ContrastiveTerm
@@ -32,6 +33,8 @@ def check_parts(config: TrainerConfig, terms: Sequence[TermPlan], world: int) ->
 
 def part_warnings(parts: Parts) -> Iterator[str]:
     """What is not the same as in one piece once batches are cut. Raises ContractBroken where a part is too small."""
+    if parts.ranks.world == 1 and parts.training.strategy is Strategy.FSDP:
+        yield "training.strategy FSDP has no effect with one process: there is nobody to share with"
     count, size = parts.ranks.world * parts.training.gradient_accumulation, parts.training.batch_size
     if count == 1:
         return

@@ -22,6 +22,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from distill_api.contract import ExitCode
 from distill_trainer.errors import ConfigInvalid, Disrupted, UserError
+from distill_trainer.stop import StopSignal
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others: the leader's validation and its last measurements lie in between."""
@@ -68,6 +69,15 @@ class Ranks:
     def any(self, flag: bool) -> bool:  # noqa: FBT001
         """Whether it is true anywhere: all processes get the same answer."""
         return self.total(float(flag)) > 0
+
+    def most(self, value: int) -> int:
+        """The greatest value that any process has."""
+        if self.world == 1:
+            return value
+        box = torch.tensor(value)
+        with _talking():
+            distributed.all_reduce(box, distributed.ReduceOp.MAX)
+        return int(box)
 
     def from_leader(self, value: T) -> T:
         """The leader's value, everywhere."""
@@ -126,6 +136,19 @@ class Ranks:
         if said["code"] == ExitCode.DISRUPTED:
             return Disrupted(said["message"])
         return UserError(said["reason"], said["message"], ExitCode(said["code"]))
+
+
+class AgreedStop(StopSignal):
+    """True everywhere as soon as it is anywhere: for what all processes do in step, which none may leave alone."""
+
+    def __init__(self, own: StopSignal, ranks: Ranks) -> None:
+        super().__init__()
+        self._own, self._ranks = own, ranks
+
+    @property
+    def requested(self) -> bool:
+        """Asked by all processes together, as often by each."""
+        return self._ranks.any(self._own.requested)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from torch import nn
 
 from distill_api.contract import Outcome, TrainerConfig
 from distill_api.naming import digest
-from distill_api.training import Task, Training
+from distill_api.teacher_outputs import OutputsMode
+from distill_api.training import Strategy, Task, Training
 from distill_trainer import uris
 from distill_trainer.check import Contract, check
 from distill_trainer.checkpoint import CheckpointStore, Identity
@@ -30,8 +31,9 @@ from distill_trainer.output import finished_version
 from distill_trainer.parts import Parts, StagePart, Trained
 from distill_trainer.parts_check import check_parts, part_warnings
 from distill_trainer.progress import ProgressBoard
-from distill_trainer.ranks import Ranks
+from distill_trainer.ranks import AgreedStop, Ranks
 from distill_trainer.result import Finished, publish
+from distill_trainer.sharding import is_sharded, shard
 from distill_trainer.stop import StopSignal
 from distill_trainer.tasks import kit_of
 from distill_trainer.teacher_outputs import TeacherOutputs
@@ -77,6 +79,8 @@ def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal, ranks: 
         config, contract, models, teacher.source, fused, data, device, output, identity, board, stop, ranks
     )
     contract = replace(contract, warnings=(*contract.warnings, *trained.says))
+    if is_sharded(models.student) and ranks.leads:
+        models = _whole(contract, models, trained, device)
     finished = Finished(
         config, contract, data, models.teacher, models.student, trained, identity, device, output
     )
@@ -182,7 +186,9 @@ def _train(
     ranks: Ranks,
 ) -> Trained:
     kit = kit_of(config.task)
-    reading = Reading(data.validation, device, stop, kit.evaluation_batch(config.training))
+    sharded = config.training.strategy is Strategy.FSDP and ranks.world > 1
+    asked = AgreedStop(stop, ranks) if sharded else stop
+    reading = Reading(data.validation, device, asked, kit.evaluation_batch(config.training))
     objectives = [
         kit.objective(stage.objective, plans).to(device)
         for stage, plans in zip(config.stages, contract.stages, strict=True)
@@ -191,13 +197,19 @@ def _train(
         StagePart(stage.name, stage.epochs, fused.objective(objective, at) if fused else objective)
         for at, (stage, objective) in enumerate(zip(config.stages, objectives, strict=True))
     )
+    validation = kit.judge.validation(models.teacher, reading, config.evaluation.metric)
+    if sharded:
+        ranks.copy_leader(models.student)
+        shard(models.student, ranks.world, device)
+        if contract.outputs.choice.mode is OutputsMode.ONLINE:
+            shard(models.teacher, ranks.world, device)
     parts = Parts(
         student=models.student,
         teacher=teacher,
         objective=stages[0].objective,
         data=data,
         training=config.training,
-        validation=kit.judge.validation(models.teacher, reading, config.evaluation.metric),
+        validation=validation,
         device=device,
         ranks=ranks,
         curriculum=config.curriculum,
@@ -208,3 +220,15 @@ def _train(
         log.warning("%s", warning)
     board.stage("Training")
     return Trainer(parts, CheckpointStore(output, identity), board, stop).run()
+
+
+def _whole(contract: Contract, models: Models, trained: Trained, device: torch.device) -> Models:
+    """Both models once more, in one piece: the leader's, who compares them and writes the student."""
+    student = contract.student.build(contract.signature)
+    student.load_state_dict(trained.best.state)
+    teacher = models.teacher
+    if is_sharded(teacher):
+        teacher = contract.teacher.build(contract.signature)
+        contract.teacher.load(teacher)
+        teacher = teacher.eval().requires_grad_(requires_grad=False).to(device)
+    return replace(models, teacher=teacher, student=student.to(device))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from distill_trainer.sharding import load_whole, part_of
 from distill_trainer.weights import plain_tensors
 
 
@@ -72,20 +73,21 @@ class Snapshot:
     objective: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def optimizer_tensors(optimizer: torch.optim.Optimizer, *, keep: bool = True) -> dict[str, Tensor]:
     """The optimizer's state flat: `<parameter's index>.<name>` → tensor. Its settings come from the config again."""
     flat: dict[str, Tensor] = {}
     for index, values in optimizer.state_dict()["state"].items():
         flat |= {f"{index}.{name}": value for name, value in values.items() if isinstance(value, Tensor)}
-    return plain_tensors(flat)
+    return plain_tensors(flat, keep=keep)
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
     """Undo `optimizer_tensors`."""
     state: dict[int, dict[str, Any]] = {}
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for key, value in flat.items():
         index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = value
+        state.setdefault(int(index), {})[name] = part_of(value, weights[int(index)])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -123,7 +125,7 @@ def restore(
     snapshot: Snapshot, student: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
     """Put model, what the objective learns and remembers, optimizer and generators where they were."""
-    student.load_state_dict(snapshot.model)
+    load_whole(student, snapshot.model)
     objective.load_state_dict(snapshot.objective)
     restore_optimizer(optimizer, snapshot.optimizer)
     restore_random(snapshot.random)

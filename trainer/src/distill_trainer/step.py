@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from distill_api.training import Optimizer, Precision, Training
 from distill_trainer.batch import Inputs, any_tensor
@@ -15,6 +16,7 @@ from distill_trainer.layers import watch
 from distill_trainer.losses import Combined, LossParts, Outputs, Targets
 from distill_trainer.losses.combined import added
 from distill_trainer.ranks import Ranks
+from distill_trainer.sharding import clip_gradients
 
 
 def make_optimizer(
@@ -24,7 +26,9 @@ def make_optimizer(
 
     AdamW, or SGD with momentum 0.9; weight decay is decoupled from the gradient in both (arXiv 1711.05101).
     """
-    parameters = [*student.parameters(), *learnt]
+    # In groups of their own: a sharded student's tensors and whole ones cannot be stepped together.
+    groups = [list(student.parameters()), list(learnt)]
+    parameters = [{"params": group} for group in groups if group]
     if training.optimizer is Optimizer.ADAMW:
         return torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
     sgd = torch.optim.SGD(parameters, lr=training.learning_rate, momentum=0.9)
@@ -43,11 +47,15 @@ def _shrink(optimizer: torch.optim.Optimizer, decay: float) -> None:
 
 @dataclass(frozen=True)
 class Example:
-    """A micro-batch as the step sees it. The targets carry the counts of the whole step."""
+    """A micro-batch as the step sees it. The targets carry the counts of the whole step.
+
+    One that is `idle` changes nothing: a process that shares its layers' tensors makes as many passes as the others.
+    """
 
     inputs: Inputs
     teacher: Outputs
     targets: Targets
+    idle: bool = False
 
 
 def train_step(
@@ -70,11 +78,14 @@ def train_step(
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
-    losses = [_backward(student, objective, example, precision, last_layer) for example in examples]
+    losses = []
+    for example in examples:
+        parts = _backward(student, objective, example, precision, last_layer)
+        losses += [] if example.idle else [parts]
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    ranks.add_gradients(weights)
+    ranks.add_gradients([weight for weight in weights if not isinstance(weight, DTensor)])
     if clip is not None:
-        nn.utils.clip_grad_norm_(weights, clip)
+        clip_gradients(weights, clip)
     optimizer.step()
     return added(losses) if losses else None
 
@@ -92,7 +103,7 @@ def _backward(
     with low, watch(student, objective.student_layers) as layers:
         outputs = _outputs(student, example.inputs, layers, last_layer)
     parts: LossParts = objective(outputs, example.teacher, example.targets)
-    torch.autograd.backward(parts.total)
+    torch.autograd.backward(parts.total * 0 if example.idle else parts.total)
     return parts.detached()
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from distill_trainer.errors import ContractBroken
 
@@ -92,9 +93,17 @@ def input_layer_fault(module: nn.Module, shapes: Mapping[str, tuple[int, ...]]) 
     return f"an input layer {list(shapes[first])} instead of {list(wanted[first])}"
 
 
-def plain_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict as safetensors takes it: on the CPU, contiguous, no two names sharing memory."""
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+def plain_tensors(state: Mapping[str, Tensor], *, keep: bool = True) -> dict[str, Tensor]:
+    """A state dict as safetensors takes it: on the CPU, contiguous, no two names sharing memory.
+
+    Tensors that processes share are put together, one after the other, by all of them; where `keep` is false to be let go.
+    """
+    plain: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        if keep:
+            plain[name] = whole.detach().cpu().contiguous().clone()
+    return plain
 
 
 def file_digest(path: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
 from torch import nn
 
 from distill_trainer.batch import Batch
@@ -14,6 +13,7 @@ from distill_trainer.layers import watch
 from distill_trainer.losses import Outputs
 from distill_trainer.losses.rows import flat_rows
 from distill_trainer.losses.term import Unprojected
+from distill_trainer.sharding import forward_alone
 
 
 class Online:
@@ -29,7 +29,7 @@ class Online:
 
     def outputs(self, batch: Batch) -> Outputs:
         """One forward pass. `clone` makes ordinary tensors of inference ones, which autograd could not save."""
-        with torch.inference_mode(), watch(self._teacher, self._layers) as layers:
+        with forward_alone([self._teacher]), watch(self._teacher, self._layers) as layers:
             if self._last_layer is None:
                 said = Outputs(self._teacher(batch.inputs))
             else:
