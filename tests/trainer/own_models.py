@@ -104,3 +104,11 @@ class BigramTable(nn.Module):
 
 def bigram_table(tokens: int, seed: int, columns: int | None = None) -> nn.Module:
     return BigramTable(tokens, seed, columns or tokens)
+
+
+def padded_table(tokens: int, seed: int, columns: int, beyond: float) -> nn.Module:
+    """A head wider than there are tokens; the columns that no token has hold one value."""
+    table = BigramTable(columns, seed, columns)
+    with torch.no_grad():
+        table.table[:, tokens:] = beyond
+    return table
