@@ -8,7 +8,7 @@ from operator_builders import NOW, OWNER, spec
 
 from distill_api.contract import TrainerConfig
 from distill_operator.kinds import Owner
-from distill_operator.manifests import check_job, config_map, event, training_job
+from distill_operator.manifests import check_job, config_map, event, rendezvous_service, training_job
 from distill_operator.plan import Claim, claims, training_plan
 from distill_operator.settings import Settings
 
@@ -49,6 +49,8 @@ def plan(changes=None, owner=OWNER, **settings):
         ("training.yaml", lambda: training_job(plan(), 3)),
         ("training-cpu.yaml", lambda: training_job(plan({"resources": {"gpusPerNode": 0}}), 0)),
         ("training-full.yaml", lambda: training_job(plan(FULL, service_account="trainer"), 3)),
+        ("training-nodes.yaml", lambda: training_job(plan({"resources": {"nodes": 4, "gpusPerNode": 8}}), 3)),
+        ("service-nodes.yaml", lambda: rendezvous_service(plan({"resources": {"nodes": 4}}))),
         ("event.yaml", lambda: event(OWNER, "Normal", "Trained", "student 0.979", NOW)),
     ],
 )

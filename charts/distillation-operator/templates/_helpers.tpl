@@ -80,6 +80,9 @@ true
   resources: [configmaps]
   verbs: [get, create]
 - apiGroups: [""]
+  resources: [services]
+  verbs: [get, create]  # of trainings on several nodes: by it their pods find each other
+- apiGroups: [""]
   resources: [events]
   verbs: [create]
 - apiGroups: [serving.kserve.io]

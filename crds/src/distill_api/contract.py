@@ -28,6 +28,11 @@ TERMINATION_MESSAGE_BYTES = 4096
 """The kubelet cuts a termination message here (https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/)."""
 CLAIM_MOUNTS = "/mnt/pvc"
 """`pvc://<claim>/<path>` is `/mnt/pvc/<claim>/<path>` in the pod."""
+NODES_VARIABLE = "DISTILL_NODES"
+PROCESSES_VARIABLE = "DISTILL_PROCESSES"
+"""How many pods train together, and how many processes each of them starts; 1 where they are not set."""
+RENDEZVOUS_PORT = 29500
+"""Where the processes of several pods meet: pod 0, MASTER_ADDR in their environment."""
 HTTP_PORT = 8080
 """The trainer's /status, /metrics and /healthz."""
 

@@ -126,20 +126,27 @@ class PodTemplate(ApiModel):
 
 
 class Resources(ApiModel):
-    """What the training pod asks for."""
+    """What a training pod asks for, and how many there are."""
 
+    nodes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Training pods that train together, each with these resources; they may share a node where it has room. "
+        "Claims must be mountable by all of them (ReadWriteMany) where they run on different nodes.",
+    )
     gpus_per_node: int = Field(
         default=1,
         ge=0,
         le=64,
-        description="GPUs of the training pod; 0 trains on the CPU, where that is allowed.",
+        description="GPUs of each training pod, with a process for each; 0 trains on the CPU, where that is allowed.",
     )
     gpu_resource: ResourceName = Field(
         default="nvidia.com/gpu",
         description="Resource name of the GPU (a MIG profile's name, or another vendor's).",
     )
-    cpu: Quantity = Field(default="1", description="CPU request.")
-    memory: Quantity = Field(default="2Gi", description="Memory request and limit.")
+    cpu: Quantity = Field(default="1", description="CPU request of each pod.")
+    memory: Quantity = Field(default="2Gi", description="Memory request and limit of each pod.")
     shared_memory: Quantity | None = Field(
         default=None, description="Size of /dev/shm; 1Gi when a GPU is asked for and nothing is said."
     )

@@ -48,6 +48,7 @@ class Kind:
 
 DISTILLATION_JOB = Kind(GROUP, VERSION, PLURAL, KIND)
 CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap")
+SERVICE = Kind("", "v1", "services", "Service")
 POD = Kind("", "v1", "pods", "Pod")
 EVENT = Kind("", "v1", "events", "Event")
 JOB = Kind("batch", "v1", "jobs", "Job")

@@ -19,6 +19,7 @@ from distill_api.validate import explain
 from distill_operator.kinds import Object, Owner
 
 FAULTS_SHOWN = 3
+INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 CONFIG_ANNOTATION = f"{DOMAIN}/config"
 """On a Job: the ConfigMap that its pods read."""
 
@@ -49,6 +50,8 @@ class PodView:
     """The termination message, or the pod's own."""
     disrupted: bool = False
     deleting: bool = False
+    index: int = 0
+    """Its number among the pods that train together; 0 leads and speaks for all."""
 
     @property
     def running(self) -> bool:
@@ -84,8 +87,10 @@ class Child:
     failed_reason: str = ""
     failed_message: str = ""
     failures: int = 0
-    """Pods that failed and count against the limit."""
+    """Times that its pods failed and that count against the limit; pods that train together fail once."""
     backoff_limit: int = 0
+    nodes: int = 1
+    """Pods that train together."""
     config_name: str = ""
     pods: tuple[PodView, ...] = ()
 
@@ -96,8 +101,9 @@ class Child:
 
     @property
     def running_pod(self) -> PodView | None:
-        """The pod whose process runs."""
-        return next((pod for pod in reversed(self.pods) if pod.running), None)
+        """The pod that leads, once all that train together run."""
+        running = {pod.index: pod for pod in self.pods if pod.running}
+        return running.get(0) if len(running) >= self.nodes else None
 
     @property
     def pending_pod(self) -> PodView | None:
@@ -106,15 +112,20 @@ class Child:
 
     @property
     def succeeded_pod(self) -> PodView | None:
-        """The pod that ended well."""
-        return next((pod for pod in self.pods if pod.exit_code == ExitCode.SUCCEEDED), None)
+        """The pod that led and ended well."""
+        ended = (pod for pod in self.pods if pod.exit_code == ExitCode.SUCCEEDED)
+        return next((pod for pod in ended if pod.index == 0), None)
 
     @property
     def failed_pod(self) -> PodView | None:
-        """The last pod that failed by itself; where none did, the last one that was taken away."""
+        """The last pod that failed by itself; where none did, the last one that was taken away.
+
+        Of several that train together one that left its words: it says what happened to another, too.
+        """
         failed = [pod for pod in self.pods if pod.phase == "Failed" or (pod.exit_code or 0) != 0]
-        own = [pod for pod in failed if not pod.disrupted]
-        return next(reversed(own or failed), None)
+        own = [pod for pod in failed if not pod.disrupted] or failed
+        spoke = [pod for pod in own if pod.outcome] if self.nodes > 1 else []
+        return next(reversed(spoke or own), None)
 
 
 @dataclass(frozen=True)
@@ -166,6 +177,7 @@ def observe_child(job: Object | None, pods: list[Object]) -> Child | None:
     metadata, spec, status = job["metadata"], job["spec"], job.get("status", {})
     conditions = {c["type"]: c for c in status.get("conditions", []) if c["status"] == "True"}
     failed = conditions.get("Failed", {})
+    nodes = spec.get("completions") or 1
     views = sorted((observe_pod(pod) for pod in pods), key=lambda pod: (pod.created, pod.name))
     return Child(
         name=metadata["name"],
@@ -178,8 +190,9 @@ def observe_child(job: Object | None, pods: list[Object]) -> Child | None:
         complete="Complete" in conditions,
         failed_reason=failed.get("reason", "Failed") if failed else "",
         failed_message=failed.get("message", ""),
-        failures=status.get("failed", 0),
-        backoff_limit=spec.get("backoffLimit", 0),
+        failures=-(-status.get("failed", 0) // nodes),
+        backoff_limit=spec.get("backoffLimit", 0) // nodes,
+        nodes=nodes,
         config_name=metadata.get("annotations", {}).get(CONFIG_ANNOTATION, ""),
         pods=tuple(views),
     )
@@ -210,6 +223,7 @@ def observe_pod(pod: Object) -> PodView:
         end_message=ended.get("message") or status.get("message", ""),
         disrupted=_disrupted(conditions, ended),
         deleting="deletionTimestamp" in metadata,
+        index=int(metadata.get("annotations", {}).get(INDEX_ANNOTATION, "0")),
     )
 
 

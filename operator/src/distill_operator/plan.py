@@ -44,8 +44,18 @@ class TrainingPlan:
 
     @property
     def gpus(self) -> int:
-        """GPUs of the training pod."""
+        """GPUs of each training pod."""
         return self.spec.resources.gpus_per_node
+
+    @property
+    def nodes(self) -> int:
+        """Training pods."""
+        return self.spec.resources.nodes
+
+    @property
+    def processes(self) -> int:
+        """Processes of each training pod: one for each GPU."""
+        return max(self.gpus, 1)
 
 
 def training_plan(owner: Owner, spec: DistillationJobSpec, settings: Settings) -> TrainingPlan:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from distill_api.contract import CONFIG_PATH
 from distill_trainer.json_lines import JsonLines
+from distill_trainer.launch import launch, layout
 from distill_trainer.stop import StopSignal
 
 
@@ -28,6 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--json", action="store_true", help="progress and log as JSON lines on standard output, too"
     )
     options = parser.parse_args(arguments)
+    several = layout(os.environ) if options.command == "train" else None
+    if several is not None:
+        return launch(sys.argv[1:] if arguments is None else arguments, several)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
     stop = StopSignal()
     stop.install()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -14,6 +15,8 @@ from distill_trainer import outcome
 from distill_trainer.check import check
 from distill_trainer.config import read_config
 from distill_trainer.errors import Disrupted, UserError
+from distill_trainer.launch import planned_world
+from distill_trainer.parts_check import check_parts
 from distill_trainer.progress import ProgressBoard
 from distill_trainer.ranks import joined, leads
 from distill_trainer.run import train
@@ -50,7 +53,9 @@ def _guarded(command: str, path: Path, stop: StopSignal, watch: Watch | None) ->
 
 
 def _check(config: TrainerConfig) -> Outcome:
-    return outcome.outcome("ContractValid", check(config).sentence)
+    contract = check(config)
+    check_parts(config, contract.terms, planned_world(os.environ))
+    return outcome.outcome("ContractValid", contract.sentence)
 
 
 def _train(config: TrainerConfig, stop: StopSignal, watch: Watch | None) -> Outcome:

@@ -139,9 +139,9 @@ def _running(case: Case, pod: PodView) -> Said:
 
 
 def _just_ended(training: Child) -> bool:
-    """The process has ended and the Job's status does not say so yet; it will in a moment."""
-    last = training.pods[-1] if training.pods else None
-    return last is not None and last.exit_code == ExitCode.SUCCEEDED
+    """A process has ended well and the Job's status does not say so yet; it will in a moment."""
+    latest = {pod.index: pod for pod in training.pods}
+    return any(pod.exit_code == ExitCode.SUCCEEDED for pod in latest.values())
 
 
 def _active_seconds_left(case: Case) -> float | None:

@@ -22,9 +22,19 @@ def check_job(plan: TrainingPlan) -> Object:
 
 
 def training_job(plan: TrainingPlan, backoff_limit: int) -> Object:
-    """The training; `backoff_limit` is what is left of `policy.backoffLimit`."""
-    job = _job(plan, plan.training_name, training_shape(plan), backoff_limit)
+    """The training; `backoff_limit` is what is left of `policy.backoffLimit`.
+
+    Pods that train together end together, so that one failure counts once for each of them. The first one's end is the
+    training's: by then the others have nothing left to do.
+    """
+    job = _job(plan, plan.training_name, training_shape(plan), backoff_limit * plan.nodes)
     job["spec"] |= {"completionMode": "Indexed"}
+    if plan.nodes > 1:
+        job["spec"] |= {
+            "parallelism": plan.nodes,
+            "completions": plan.nodes,
+            "successPolicy": {"rules": [{"succeededIndexes": "0"}]},
+        }
     return job
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from distill_api.contract import CLAIM_MOUNTS, CONFIG_PATH, HTTP_PORT
+from distill_api.contract import CLAIM_MOUNTS, CONFIG_PATH, HTTP_PORT, NODES_VARIABLE, PROCESSES_VARIABLE
 from distill_operator.kinds import Object
 from distill_operator.manifests.config import FOLDER
 from distill_operator.manifests.metadata import job_annotations, job_labels
+from distill_operator.manifests.services import rendezvous_host
 from distill_operator.plan import TrainingPlan
 
 NON_ROOT = 65532
@@ -60,6 +61,8 @@ def pod_template(plan: TrainingPlan, shape: PodShape) -> Object:
         "containers": [_container(plan, shape)],
         "volumes": _volumes(plan, shape),
     }
+    if plan.nodes > 1 and shape.role == "train":
+        spec["subdomain"] = plan.training_name
     if plan.service_account:
         spec["serviceAccountName"] = plan.service_account
     metadata = {"labels": job_labels(plan.owner, shape.role), "annotations": job_annotations(plan.owner)}
@@ -101,7 +104,18 @@ def _environment(plan: TrainingPlan) -> list[Object]:
         field("POD_NAME", "metadata.name"),
         {"name": "HOME", "value": TMP},
     ]
-    return own + [{"name": var.name, "value": var.value} for var in plan.spec.resources.template.env]
+    asked = [{"name": var.name, "value": var.value} for var in plan.spec.resources.template.env]
+    return own + _processes(plan) + asked
+
+
+def _processes(plan: TrainingPlan) -> list[Object]:
+    """How many train together and where they meet; nothing where one trains alone. The check compares the batch with it."""
+    if plan.nodes * plan.processes == 1:
+        return []
+    values = {NODES_VARIABLE: str(plan.nodes), PROCESSES_VARIABLE: str(plan.processes)}
+    if plan.nodes > 1:
+        values["MASTER_ADDR"] = rendezvous_host(plan)
+    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 def _mounts(plan: TrainingPlan, shape: PodShape) -> list[Object]:

@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from distill_operator.cache import Caches
 from distill_operator.cluster import Cluster
 from distill_operator.errors import AlreadyExistsError, NotFoundError, OperatorError
-from distill_operator.kinds import CONFIG_MAP, DISTILLATION_JOB, JOB, Key, Kind, Object, Owner, service_key
-from distill_operator.manifests import check_job, config_map, training_job
+from distill_operator.kinds import (
+    CONFIG_MAP,
+    DISTILLATION_JOB,
+    JOB,
+    SERVICE,
+    Key,
+    Kind,
+    Object,
+    Owner,
+    service_key,
+)
+from distill_operator.manifests import check_job, config_map, rendezvous_service, training_job
 from distill_operator.plan import TrainingPlan
 from distill_operator.verdict import (
     Action,
@@ -61,6 +71,8 @@ class Applier:
             case CreateCheck():
                 self.caches[JOB].put(await self._create_owned(JOB, check_job(self.plan)))
             case CreateTraining(backoff_limit):
+                if self.plan.nodes > 1:
+                    await self._create_owned(SERVICE, rendezvous_service(self.plan))
                 self.caches[JOB].put(await self._create_owned(JOB, training_job(self.plan, backoff_limit)))
 
     async def _create_owned(self, kind: Kind, body: Object) -> Object:

@@ -5,6 +5,7 @@ Only conveniences: after a restart everything starts from the status, and nothin
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -20,21 +21,31 @@ class JobMemory:
     last_write: datetime | None = None
     """When the status was last written by this process."""
     _pods: set[str] = field(default_factory=set)
-    _disrupted: set[str] = field(default_factory=set)
+    _disrupted: set[tuple[int, str]] = field(default_factory=set)
     _attempt_base: int | None = None
     _disruption_base: int | None = None
 
     def count(self, training: Child | None, status: DistillationJobStatus) -> tuple[int, int]:
-        """Attempts and disruptions so far: pods vanish from the cluster, so those seen are remembered."""
+        """Attempts and disruptions so far: pods vanish from the cluster, so those seen are remembered.
+
+        Pods that train together begin and end together: attempts are those of the one that leads, and a disruption of
+        any is one of all.
+        """
         pods = training.pods if training else ()
-        started = {pod.uid for pod in pods if pod.started is not None or pod.exit_code is not None}
-        taken = {pod.uid for pod in pods if pod.disrupted}
+        leading = (pod for pod in pods if pod.index == 0)
+        started = {pod.uid for pod in leading if pod.started is not None or pod.exit_code is not None}
+        taken = {(pod.index, pod.uid) for pod in pods if pod.disrupted}
         if self._attempt_base is None or self._disruption_base is None:
             self._attempt_base = max(0, status.attempt - len(started))
-            self._disruption_base = max(0, status.disruptions - len(taken))
+            self._disruption_base = max(0, status.disruptions - _times(taken))
         self._pods |= started
         self._disrupted |= taken
-        return self._attempt_base + len(self._pods), self._disruption_base + len(self._disrupted)
+        return self._attempt_base + len(self._pods), self._disruption_base + _times(self._disrupted)
+
+
+def _times(taken: set[tuple[int, str]]) -> int:
+    """How often the pod that was taken away most often was."""
+    return max(Counter(index for index, _ in taken).values(), default=0)
 
 
 class Memory:
