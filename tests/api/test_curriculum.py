@@ -19,6 +19,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs/curriculum.md"
 SNIPPETS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
 HOTTER = {"temperature": {"from": 1, "to": 8}}
 SOFTER = {"alpha": {"from": 0, "to": 0.5}}
+EASY = {"startFraction": 0.2, "fullAtEpoch": 5}
 STAGES = [
     {
         "name": "hints",
@@ -111,6 +112,22 @@ REFUSED = {
         {"training": {"epochs": 7}, "curriculum": {"stages": STAGES}},
         "spec.training.epochs: has no effect beside curriculum.stages",
     ),
+    "all from the start": (
+        {"curriculum": {"sampling": {"startFraction": 1, "fullAtEpoch": 3}}},
+        "spec.curriculum.sampling.startFraction: 1: must be more than 0 and less than 1",
+    ),
+    "never full": (
+        {"curriculum": {"sampling": {**EASY, "fullAtEpoch": 31}}},
+        "spec.curriculum.sampling.fullAtEpoch: must be at most the epochs in all",
+    ),
+    "never full in all stages": (
+        {"training": {}, "curriculum": {"stages": STAGES, "sampling": {**EASY, "fullAtEpoch": 6}}},
+        "spec.curriculum.sampling.fullAtEpoch: must be at most the epochs in all",
+    ),
+    "labels that are not stored": (
+        {"teacherOutputs": {"encoding": "Sampled"}, "curriculum": {"sampling": EASY}},
+        "spec.teacherOutputs.encoding: must not be TopK or Sampled with curriculum.sampling",
+    ),
     "never reached": (
         {"curriculum": {"schedules": {"alpha": {"from": 0, "to": 1, "untilEpoch": 31}}}},
         "spec.curriculum.schedules.alpha.untilEpoch: must be at most training.epochs",
@@ -130,6 +147,9 @@ def test_a_term_that_follows_and_an_alpha_beside_stored_parts_are_taken(digits):
     )
     DistillationJobSpec.model_validate(
         spec(digits, teacherOutputs={"encoding": "TopK"}, curriculum={"schedules": SOFTER})
+    )
+    DistillationJobSpec.model_validate(
+        spec(digits, training={}, curriculum={"stages": STAGES, "sampling": EASY})
     )
 
 

@@ -31,7 +31,7 @@ def curriculum(document):
 
 
 def test_values_by_hand():
-    table = timetable([2], samples=50, batch_size=10)  # 10 steps
+    table = timetable([2], [50, 50], batch_size=10)  # 10 steps
     linear = curriculum({"schedules": {"alpha": {"from": 0.1, "to": 1}}})
     values = [Course(table, Training(), linear).settings(step).alpha for step in range(10)]
     assert values == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])

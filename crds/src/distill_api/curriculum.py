@@ -33,8 +33,8 @@ _SCHEDULES_SOMETHING = Rule(
     "set temperature, alpha or both; or leave schedules out",
 )
 _CHANGES_SOMETHING = Rule(
-    "has(self.schedules) || has(self.stages)",
-    "must not be empty: set schedules or stages, or leave curriculum out",
+    "has(self.schedules) || has(self.stages) || has(self.sampling)",
+    "must not be empty: set schedules, stages or sampling, or leave curriculum out",
 )
 _ONE_OF_BOTH = Rule(
     "!has(self.schedules) || !has(self.stages)",
@@ -138,6 +138,44 @@ class Stage(ApiModel):
     )
 
 
+class Order(StrEnum):
+    """Which samples come first."""
+
+    EASY_TO_HARD = "EasyToHard"
+    HARD_TO_EASY = "HardToEasy"
+
+
+class Difficulty(StrEnum):
+    """What makes a sample easy."""
+
+    TEACHER_CONFIDENCE = "TeacherConfidence"
+
+
+class Sampling(ApiModel):
+    """Which samples an epoch takes: a share that grows from epoch to epoch."""
+
+    order: Order = Field(
+        default=Order.EASY_TO_HARD,
+        description="EasyToHard, or HardToEasy, the control that tells whether the order is what helps.",
+    )
+    by: Difficulty = Field(
+        default=Difficulty.TEACHER_CONFIDENCE,
+        description="TeacherConfidence: the probability that the teacher gives the label; for texts the mean of its "
+        "logarithm over what counts. Each class comes with its own share.",
+    )
+    start_fraction: float = Field(
+        gt=0,
+        lt=1,
+        description="Share of the training samples in the first epoch, as in 0.2.",
+        json_schema_extra={
+            "x-says": "must be more than 0 and less than 1; leave sampling out to take all from the start"
+        },
+    )
+    full_at_epoch: Annotated[int, Field(ge=2, le=100_000)] = Field(
+        description="The first epoch that takes all samples; the share grows evenly up to it."
+    )
+
+
 class Curriculum(ApiModel):
     """What changes while the student is trained."""
 
@@ -154,9 +192,17 @@ class Curriculum(ApiModel):
         "epoch of the last one is kept.",
     )
 
+    sampling: Sampling | None = Field(
+        default=None,
+        description="Easy samples first (Bengio et al. 2009; Hacohen, Weinshall 2019, arXiv 1904.03626); every epoch takes all "
+        "samples when not given.",
+    )
+
     @model_validator(mode="after")
     def _check_something(self) -> Self:
-        _CHANGES_SOMETHING.check(holds=self.schedules is not None or self.stages is not None)
+        _CHANGES_SOMETHING.check(
+            holds=any(part is not None for part in (self.schedules, self.stages, self.sampling))
+        )
         _ONE_OF_BOTH.check(holds=self.schedules is None or self.stages is None)
         names = [stage.name for stage in self.stages or ()]
         _NAMES_DIFFER.check(holds=len(set(names)) == len(names))

@@ -13,6 +13,7 @@ from distill_api.training import Objective, Training
 
 SOFTENING = (TermType.KL_DIVERGENCE, TermType.SOFT_TARGET_CROSS_ENTROPY, TermType.DECOUPLED)
 """Terms that objective.temperature is the temperature of, where they have none of their own."""
+_SPARSE_ENCODINGS = {Encoding.TOP_K, Encoding.SAMPLED}
 _DEFAULT, _EPOCHS = Objective(), Training().epochs
 _NO_SCHEDULES = "!has(self.curriculum) || !has(self.curriculum.schedules)"
 _FIXED_T = f"{_NO_SCHEDULES} || !has(self.curriculum.schedules.temperature)"
@@ -42,6 +43,18 @@ TEMPERATURE_IS_NOT_STORED = Rule(
         "curriculum.schedules.temperature, since they store the teacher at temperatures that stay"
     ),
     field="teacherOutputs.encoding",
+)
+_NO_SAMPLING = "!has(self.curriculum) || !has(self.curriculum.sampling)"
+SAMPLING_IS_NOT_STORED = Rule(
+    f"{_NO_SAMPLING} || !has(self.teacherOutputs.encoding) || !(self.teacherOutputs.encoding in ['TopK', 'Sampled'])",
+    _SPARSE.format("curriculum.sampling, which asks for the probability of every label"),
+    field="teacherOutputs.encoding",
+)
+SAMPLING_ENDS = Rule(
+    f"{_NO_SAMPLING} || self.curriculum.sampling.fullAtEpoch <= (has(self.curriculum.stages) ? "
+    "self.curriculum.stages.map(stage, stage.epochs).sum() : self.training.epochs)",
+    "must be at most the epochs in all: some samples would never be seen",
+    field="curriculum.sampling.fullAtEpoch",
 )
 _NO_STAGES = "!has(self.curriculum) || !has(self.curriculum.stages)"
 OBJECTIVE_OF_STAGES = Rule(
@@ -76,6 +89,8 @@ RULES = (
     ALPHA_ENDS,
     OBJECTIVE_OF_STAGES,
     EPOCHS_OF_STAGES,
+    SAMPLING_IS_NOT_STORED,
+    SAMPLING_ENDS,
 )
 
 
@@ -88,6 +103,10 @@ def check_curriculum(
     if curriculum.stages is not None:
         OBJECTIVE_OF_STAGES.check(holds=objective == _DEFAULT)
         EPOCHS_OF_STAGES.check(holds=training.epochs == _EPOCHS)
+    if curriculum.sampling is not None:
+        SAMPLING_IS_NOT_STORED.check(holds=outputs.encoding not in _SPARSE_ENCODINGS)
+        epochs = sum(stage.epochs for stage in stages_of(curriculum, objective, training))
+        SAMPLING_ENDS.check(holds=curriculum.sampling.full_at_epoch <= epochs)
     if curriculum.schedules is not None:
         _check_schedules(curriculum.schedules, objective, training, outputs)
 
@@ -101,8 +120,7 @@ def _check_schedules(
             term.temperature is None and term.type in SOFTENING for term in objective.effective_terms
         )
         TEMPERATURE_HAS_A_TERM.check(holds=any(following))
-        sparse = outputs.encoding in {Encoding.TOP_K, Encoding.SAMPLED}
-        TEMPERATURE_IS_NOT_STORED.check(holds=not sparse)
+        TEMPERATURE_IS_NOT_STORED.check(holds=outputs.encoding not in _SPARSE_ENCODINGS)
         TEMPERATURE_ENDS.check(holds=(schedules.temperature.until_epoch or 0) <= training.epochs)
     if schedules.alpha is not None:
         ALPHA_ONCE.check(holds=objective.alpha == _DEFAULT.alpha)

@@ -98,6 +98,10 @@ class Progress(StatusModel):
     training_stage: Annotated[str, Field(max_length=40)] | None = Field(
         default=None, description="Name of the stage that runs, where curriculum.stages has several."
     )
+    sample_share: float | None = Field(
+        default=None,
+        description="Share of the training samples that the epoch takes, where curriculum.sampling says.",
+    )
     temperature: float | None = Field(
         default=None, description="T of the last logged step, where curriculum.schedules changes it."
     )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from distill_api.contract import TrainerConfig
 from distill_trainer import uris
 from distill_trainer.checkpointing import check_checkpointing
+from distill_trainer.curriculum.pacing import samples_of
 from distill_trainer.curriculum.words import objective_field
 from distill_trainer.data import Description
 from distill_trainer.errors import ContractBroken
@@ -221,7 +222,13 @@ def _warnings(config: TrainerConfig, data: Description, teacher: int, student: i
         if stage.objective.alpha == 1:
             yield f"{field}.alpha is 1: the teacher has no effect, the student learns from the labels alone"
         yield from term_warnings(stage.objective, field)
-    if config.training.batch_size > data.sizes["train"]:
+    sampling = config.curriculum.sampling if config.curriculum else None
+    if sampling and samples_of(1, sampling, data.sizes["train"]) < config.training.batch_size:
+        yield (
+            f"curriculum.sampling.startFraction {sampling.start_fraction:g} of {data.sizes['train']} training samples is less than "
+            f"training.batchSize {config.training.batch_size}: the first epoch is one step"
+        )
+    elif config.training.batch_size > data.sizes["train"]:
         yield (
             f"training.batchSize {config.training.batch_size} is more than the {data.sizes['train']} training samples: "
             "each epoch is one step"

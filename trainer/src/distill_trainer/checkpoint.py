@@ -30,7 +30,7 @@ FORMAT = "distill-checkpoint/v1"
 KEEP = 2
 _STATE = "state.safetensors"
 _MANIFEST = "manifest.json"
-_GROUPS = ("model", "objective", "optimizer", "random", "best")
+_GROUPS = ("model", "objective", "optimizer", "random", "best", "samples")
 log = logging.getLogger(__name__)
 
 
@@ -128,6 +128,7 @@ def _flat(snapshot: Snapshot) -> dict[str, Tensor]:
         "objective": snapshot.objective,
         "optimizer": snapshot.optimizer,
         "random": snapshot.random,
+        "samples": snapshot.samples,
     }
     if snapshot.best:
         groups["best"] = snapshot.best.state
@@ -162,4 +163,5 @@ def _snapshot(manifest: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Sna
         optimizer=groups["optimizer"],
         random=groups["random"],
         objective=groups["objective"],
+        samples=groups["samples"],
     )

@@ -38,6 +38,7 @@ class _Board(Collector):
                 terms.add_metric([term.name], term.value)
             yield terms
         for name, text, value in (
+            ("sample_share", "Share of the samples that the epoch takes.", now.sample_share),
             ("alpha", "α of the last logged step, where a curriculum changes it.", now.alpha),
             ("temperature", "T of the last logged step, where a curriculum changes it.", now.temperature),
         ):

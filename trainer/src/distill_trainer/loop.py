@@ -13,15 +13,16 @@ import torch
 from torch import Tensor
 
 from distill_api.status import Losses, TermLoss
-from distill_api.training import Metric
 from distill_trainer.checkpoint import CheckpointStore
 from distill_trainer.curriculum import Settings
 from distill_trainer.divergence import diverged, going_back, is_lost, slowed
+from distill_trainer.epoch_line import say_epoch
 from distill_trainer.errors import Disrupted, Diverged
 from distill_trainer.order import epoch_batches
+from distill_trainer.ordering import ordered_samples
 from distill_trainer.parts import Parts, Trained, course, examples, smallest_part
 from distill_trainer.progress import ProgressBoard
-from distill_trainer.sharding import is_sharded
+from distill_trainer.sharding import is_sharded, rest
 from distill_trainer.snapshot import (
     Best,
     EpochRecord,
@@ -56,6 +57,7 @@ class Trainer:
         self._history: tuple[EpochRecord, ...] = ()
         self._best: Best | None = None
         self._start: Snapshot | None = None
+        self._order: Tensor | None = None
         self._course = course(parts)
         self._total, self._epochs = self._course.table.total, len(self._course.table.epochs)
         self._enter(0)
@@ -87,6 +89,7 @@ class Trainer:
                 ranks.copy_leader(self._parts.student)
             for objective in self._parts.objectives:
                 ranks.copy_leader(objective)
+            self._order = ordered_samples(self._parts, self._stop)
         self._start = snapshot or self._snapshot()
 
     def _enter(self, stage: int) -> None:
@@ -94,6 +97,7 @@ class Trainer:
         self._stage = stage
         self._parts = replace(self._parts, objective=self._parts.objectives[stage])
         self._names = self._parts.objective.names
+        rest(self._parts.student)
         self._optimizer = make_optimizer(
             self._parts.student, self._parts.training, self._parts.objective.parameters()
         )
@@ -102,6 +106,7 @@ class Trainer:
         self._enter(self._stage_of(snapshot.position.epoch))
         restore(snapshot, self._parts.student, self._parts.objective, self._optimizer)
         self._position, self._history, self._best = snapshot.position, snapshot.history, snapshot.best
+        self._order = snapshot.samples.get("order")
 
     def _go_back(self, end: Diverged) -> None:
         """To the last checkpoint, or to where this start began, once in the life of a training."""
@@ -122,9 +127,9 @@ class Trainer:
     def _epoch(self) -> None:
         began = time.monotonic()
         training, epoch = self._parts.training, self._position.epoch
-        order = epoch_batches(
-            len(self._parts.data.train), training.batch_size, seed=training.seed, epoch=epoch
-        )
+        count = self._course.table.samples[epoch - 1]
+        taken = None if self._order is None or count == len(self._order) else self._order[:count]
+        order = epoch_batches(count, training.batch_size, seed=training.seed, epoch=epoch, taken=taken)
         sums = torch.tensor(self._sums(self._position), dtype=torch.float64, device=self._parts.device)
         self._parts.student.train()
         drained, samples = self._position, 0
@@ -203,7 +208,7 @@ class Trainer:
         if self._stage_of(self._position.epoch) != self._stage:
             self._enter(self._stage + 1)
         self._save()
-        _say(record, self._epochs, self._parts.validation.metric, self._board)
+        say_epoch(record, self._epochs, self._parts.validation.metric, self._board)
         if self._parts.ranks.any(self._stop.requested):
             raise self._disrupted(saved=True)
 
@@ -259,6 +264,7 @@ class Trainer:
             optimizer=optimizer_tensors(self._optimizer, keep=self._keeps),
             random=random_states(),
             objective=plain_tensors(self._parts.objective.state_dict()),
+            samples={} if self._order is None else {"order": self._order},
         )
 
     @property
@@ -282,22 +288,3 @@ class Trainer:
             snapshot = self._snapshot()
         if self._parts.ranks.leads:
             self._checkpoints.save(snapshot)
-
-
-def _say(record: EpochRecord, epochs: int, metric: Metric, board: ProgressBoard) -> None:
-    progress = board.progress
-    stage = f"{record.training_stage}: " if record.training_stage else ""
-    log.info(
-        "%sepoch %d/%d  loss %.4f (labels %.4f, teacher %.4f)  validation %s %.4f (teacher %.4f)  %.0f samples/s  %ds left",
-        stage,
-        record.epoch,
-        epochs,
-        record.loss,
-        record.task_loss,
-        record.distillation_loss,
-        metric.value,
-        record.student_metric,
-        record.teacher_metric,
-        progress.samples_per_second,
-        progress.seconds_remaining or 0,
-    )

@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 
 
-def epoch_batches(samples: int, batch_size: int, *, seed: int, epoch: int) -> list[Tensor]:
-    """Indices int64 of each batch of `epoch` (from 1), every sample once, shuffled."""
-    return batches(shuffled(samples, seed=seed, epoch=epoch), batch_size)
+def epoch_batches(
+    samples: int, batch_size: int, *, seed: int, epoch: int, taken: Tensor | None = None
+) -> list[Tensor]:
+    """Indices int64 of each batch of `epoch` (from 1), every sample once, shuffled; of `taken` [samples] where not all are."""
+    order = shuffled(samples, seed=seed, epoch=epoch)
+    return batches(order if taken is None else taken[order], batch_size)
 
 
 def shuffled(samples: int, *, seed: int, epoch: int) -> Tensor:

@@ -11,6 +11,7 @@ from distill_api.curriculum import Curriculum
 from distill_api.training import Training
 from distill_trainer.batch import Batch
 from distill_trainer.curriculum import Course, timetable
+from distill_trainer.curriculum.pacing import samples_of
 from distill_trainer.data import DataSet
 from distill_trainer.judging import Validation
 from distill_trainer.last_layer import LastLayer
@@ -68,7 +69,9 @@ def course(parts: Parts) -> Course:
     """The way that the training takes."""
     training, names = parts.training, tuple(stage.name for stage in parts.stages)
     epochs = [stage.epochs for stage in parts.stages] or [training.epochs]
-    table = timetable(epochs, len(parts.data.train), training.batch_size)
+    sampling = parts.curriculum.sampling if parts.curriculum else None
+    samples = [samples_of(epoch + 1, sampling, len(parts.data.train)) for epoch in range(sum(epochs))]
+    table = timetable(epochs, samples, training.batch_size)
     return Course(table, training, parts.curriculum, names)
 
 

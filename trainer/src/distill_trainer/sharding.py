@@ -43,6 +43,13 @@ def is_sharded(network: nn.Module) -> bool:
     return isinstance(network, FSDPModule)
 
 
+def rest(network: nn.Module) -> None:
+    """Let go of what a forward pass left gathered: `parameters()` are the parts again, which an optimizer has to be given."""
+    for module in network.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
 def forward_alone(networks: Sequence[nn.Module]) -> AbstractContextManager[None]:
     """No gradients: inference mode, but for what is sharded, whose buffers the next training pass uses again."""
     return torch.no_grad() if any(map(is_sharded, networks)) else torch.inference_mode()

@@ -34,7 +34,8 @@ class Position:
 class EpochRecord:
     """One finished epoch: mean losses (of each term by its name too), both models on the validation split.
 
-    `alpha` and `temperature` are those of its last step, `training_stage` is its stage; None where they never change.
+    `alpha` and `temperature` are those of its last step, `training_stage` is its stage, `sample_share` what of the samples it
+    took; None where they never change.
     """
 
     epoch: int
@@ -47,6 +48,7 @@ class EpochRecord:
     seconds: float
     terms: dict[str, float] = field(default_factory=dict)
     training_stage: str | None = None
+    sample_share: float | None = None
     alpha: float | None = None
     temperature: float | None = None
 
@@ -71,6 +73,8 @@ class Snapshot:
     optimizer: dict[str, Tensor] = field(repr=False)
     random: dict[str, Tensor] = field(repr=False)
     objective: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    samples: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    """`order`, the places of the training samples as a curriculum takes them; empty where it takes all from the start."""
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, *, keep: bool = True) -> dict[str, Tensor]:

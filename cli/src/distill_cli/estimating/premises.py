@@ -15,6 +15,7 @@ from distill_cli.errors import CommandError
 from distill_cli.estimating.quantities import short
 from distill_cli.figures import size
 from distill_cli.jobs import Job, claims_of, local_config, read_claims
+from distill_trainer.curriculum.pacing import share_of
 from distill_trainer.estimate.inputs import Machine, Network, Shape, Work, paper_network
 
 MFU = 0.4
@@ -153,12 +154,14 @@ def _training(job: Job | None) -> Training:
     return job.spec.training if job else Training(epochs=1)
 
 
-def _epochs(job: Job | None) -> int:
-    """Those of all stages."""
+def _epochs(job: Job | None) -> float:
+    """Those of all stages, each by the share of the samples that it takes."""
     if job is None:
         return 1
     spec = job.spec
-    return sum(stage.epochs for stage in stages_of(spec.curriculum, spec.objective, spec.training))
+    count = sum(stage.epochs for stage in stages_of(spec.curriculum, spec.objective, spec.training))
+    sampling = spec.curriculum.sampling if spec.curriculum else None
+    return sum(share_of(epoch + 1, sampling) for epoch in range(count))
 
 
 def _element(options: argparse.Namespace, job: Job | None) -> int:

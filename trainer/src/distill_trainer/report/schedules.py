@@ -9,9 +9,12 @@ from distill_trainer.report.page import Page
 
 
 def schedule_charts(page: Page) -> str:
-    """T and α at the end of each epoch; nothing where they stay."""
-    return _chart("Temperature", "T", "teacher", [record.temperature for record in page.history]) + _chart(
-        "α, the weight of the labels", "α", "labels", [record.alpha for record in page.history]
+    """T and α at the end of each epoch, and the share of samples that it took; nothing where they stay."""
+    shares = [record.sample_share for record in page.history]
+    return (
+        _chart("Share of the training samples", "samples", "student", shares)
+        + _chart("Temperature", "T", "teacher", [record.temperature for record in page.history])
+        + _chart("α, the weight of the labels", "α", "labels", [record.alpha for record in page.history])
     )
 
 

@@ -141,6 +141,8 @@ def _no_sparse(terms: Sequence[TermPlan]) -> str:
 
 def _changing(curriculum: Curriculum | None) -> str:
     """What of a curriculum needs all logits."""
+    if curriculum and curriculum.sampling:
+        return "curriculum.sampling asks for the teacher's probability of every label"
     if curriculum and curriculum.schedules and curriculum.schedules.temperature:
         return "curriculum.schedules.temperature changes T, and a part of a distribution is stored at temperatures that stay"
     return ""
