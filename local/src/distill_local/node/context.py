@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from distill_local.node.api import Api
 from distill_local.node.env import Surroundings
 from distill_local.node.events import Events
+from distill_local.node.names import Names
 from distill_local.node.network import Network
 from distill_local.node.settings import Settings
 
@@ -20,6 +21,7 @@ class Node:
     api: Api
     network: Network
     events: Events
+    names: Names = field(default_factory=Names)
 
     def pod_folder(self, uid: str) -> Path:
         """Return the folder that holds everything of one pod."""

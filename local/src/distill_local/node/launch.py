@@ -86,6 +86,8 @@ async def prepare(
     base = {"PATH": _PATH, "HOSTNAME": hostname, "HOME": "/root" if allowed.user == 0 else "/"}
     limits = (container.get("resources") or {}).get("limits") or {}
     folder = node.pod_folder(pod["metadata"]["uid"])
+    own = _own_files(folder, place, hostname)
+    node.names.enter(pod, place.address, folder / "etc" / "hosts")
     return Launch(
         argv=_argv(container, image, given),
         env=base | image.env | given,
@@ -93,7 +95,7 @@ async def prepare(
         user=allowed.user,
         group=allowed.group,
         hostname=hostname[:63],
-        mounts=_mounts(place, container, given, _own_files(folder, place, hostname), message_file),
+        mounts=_mounts(place, container, given, own, message_file),
         hidden=[str(path) for path in node.settings.hidden],
         devices=_gpus() if limits.get(_GPU, "0") != "0" else [],
         readonly=allowed.readonly,

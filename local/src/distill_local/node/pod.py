@@ -221,6 +221,7 @@ class PodWorker:
 
     def _release(self) -> None:
         """Give back what only a running pod needs; its address stays in its status."""
+        self.node.names.leave(self.pod)
         if self._network is not None:
             self.node.network.detach(self._network)
         self._volumes.remove()
