@@ -94,6 +94,7 @@ def package_commands() -> list[list[str]]:
         "pytest-asyncio",
         "hypothesis",
         "jsonschema",
+        "sentence-transformers",
     ]
     tools += ["types-PyYAML", "types-psutil", "grafana-foundation-sdk"]
     return [

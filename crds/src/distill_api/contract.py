@@ -15,6 +15,7 @@ from distill_api.base import ApiModel
 from distill_api.curriculum import Curriculum, Stage
 from distill_api.curriculum_rules import check_curriculum, stages_of
 from distill_api.delivery import Output
+from distill_api.embedding_rules import check_embedding
 from distill_api.job import DistillationJobSpec
 from distill_api.naming import recipe_digest
 from distill_api.sources import Dataset, Student, Teacher
@@ -86,6 +87,11 @@ class TrainerConfig(ApiModel):
     @model_validator(mode="after")
     def _check_curriculum(self) -> Self:
         check_curriculum(self.curriculum, self.objective, self.training, self.teacher_outputs)
+        return self
+
+    @model_validator(mode="after")
+    def _check_embedding(self) -> Self:
+        check_embedding(self)
         return self
 
 

@@ -10,6 +10,8 @@ from distill_api.base import ApiModel, Rule
 from distill_api.curriculum import Curriculum
 from distill_api.curriculum_rules import RULES, check_curriculum
 from distill_api.delivery import Gate, Output, Serving
+from distill_api.embedding_rules import RULES as EMBEDDING_RULES
+from distill_api.embedding_rules import check_embedding
 from distill_api.runtime import Policy, Resources
 from distill_api.sources import Dataset, Student, Teacher
 from distill_api.status import DistillationJobStatus
@@ -59,6 +61,7 @@ class DistillationJobSpec(ApiModel):
         _PACKING_IS_OF_DOCUMENTS,
         _TOKENS_ARE_RIGHT_OR_WRONG,
         *RULES,
+        *EMBEDDING_RULES,
     )
     frozen_fields = (
         "task",
@@ -76,7 +79,7 @@ class DistillationJobSpec(ApiModel):
 
     task: Task = Field(
         description="What the models predict: ImageClassification and TextClassification give one class per picture or text, "
-        "TokenClassification one per word; CausalLM gives the next token of a text."
+        "TokenClassification one per word; CausalLM gives the next token of a text, Embedding a vector of length 1 for each."
     )
     teacher: Teacher = Field(
         description="The trained model whose outputs the student learns. Its parameters are never changed."
@@ -85,7 +88,8 @@ class DistillationJobSpec(ApiModel):
         description="The smaller model that is trained, and served in the teacher's place."
     )
     dataset: Dataset = Field(
-        description="The samples that the student is trained and measured on. The teacher predicts the same classes."
+        description="The samples that the student is trained and measured on. The teacher predicts the same classes; texts of task "
+        "Embedding need no labels."
     )
     objective: Objective = Field(
         default=Objective(),
@@ -140,6 +144,11 @@ class DistillationJobSpec(ApiModel):
     @model_validator(mode="after")
     def _check_curriculum(self) -> Self:
         check_curriculum(self.curriculum, self.objective, self.training, self.teacher_outputs)
+        return self
+
+    @model_validator(mode="after")
+    def _check_embedding(self) -> Self:
+        check_embedding(self)
         return self
 
     @model_validator(mode="after")

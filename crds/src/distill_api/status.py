@@ -74,7 +74,7 @@ class Losses(StatusModel):
     """Mean losses of the last logged steps."""
 
     total: float = Field(description="α·task + (1−α)·distillation.")
-    task: float = Field(description="Cross-entropy with the hard labels.")
+    task: float = Field(description="Cross-entropy with the hard labels; 0 where there are none.")
     distillation: float = Field(description="Weighted sum of the terms; T²·KL to the teacher without terms.")
     terms: Annotated[list[TermLoss], Field(max_length=8)] | None = Field(
         default=None, description="Each term, in the order of objective.terms."
@@ -179,7 +179,9 @@ class Result(StatusModel):
     student: ModelResult = Field(description="The student, on the test split.")
     teacher: ModelResult = Field(description="The teacher, on the same samples.")
     drop: Drop = Field(description="How much worse the student is.")
-    agreement: float = Field(description="Share of samples on which both predict the same class.")
+    agreement: float = Field(
+        description="Share of samples on which both predict the same class; of embeddings, whose nearest other test sample is the same."
+    )
     compression: float = Field(description="Teacher's parameters ÷ student's.")
     retained: float = Field(description="Student's metric ÷ teacher's.")
     artifact: Artifact = Field(description="The student that was written.")

@@ -18,13 +18,15 @@ class Task(StrEnum):
     TEXT_CLASSIFICATION = "TextClassification"
     TOKEN_CLASSIFICATION = "TokenClassification"  # noqa: S105 -- a task, no secret
     CAUSAL_LM = "CausalLM"
+    EMBEDDING = "Embedding"
 
 
 class Metric(StrEnum):
-    """How good a prediction is, between 0 and 1; more is better."""
+    """How good a model is: at most 1, more is better; shares of right predictions, or a correlation with the teacher."""
 
     ACCURACY = "accuracy"
     MACRO_F1 = "macroF1"
+    SPEARMAN = "spearman"
 
 
 class Optimizer(StrEnum):
@@ -160,7 +162,9 @@ class Evaluation(ApiModel):
     """How student and teacher are compared, on the same batches of the test split."""
 
     metric: Metric = Field(
-        default=Metric.ACCURACY, description="The metric of the progress line and of the result."
+        default=Metric.ACCURACY,
+        description="The metric of the progress line and of the result: accuracy, macroF1, or spearman for task Embedding, "
+        "the rank correlation of student and teacher over the cosine similarities of all pairs of texts.",
     )
     confidence: float = Field(
         default=0.95,

@@ -18,7 +18,7 @@ from distill_trainer.curriculum.words import objective_words
 from distill_trainer.tasks import kit_of
 
 CARD = "README.md"
-_METRICS = {"accuracy": "accuracy", "macroF1": "f1"}
+_METRICS = {"accuracy": "accuracy", "macroF1": "f1", "spearman": "spearmanr"}
 
 
 def model_card(
@@ -41,7 +41,7 @@ def _metadata(config: TrainerConfig, data: str, result: Result) -> dict[str, Any
     }
     task = {"type": pipeline}
     known: dict[str, Any] = {
-        "library_name": "transformers" if _of_transformers(config.student) else "pytorch",
+        "library_name": kit_of(config.task).library if _of_transformers(config.student) else "pytorch",
         "pipeline_tag": pipeline,
         "base_model": _hub_id(config.teacher),
         "datasets": _hub_data(config.dataset),
@@ -104,18 +104,14 @@ Objective: {objective_words(config)}, α the weight of the labels; seed {config.
 
 
 def _of_transformers(student: Student) -> bool:
+    """Some of the teacher's layers are a Transformers model too."""
     return student.hugging_face is not None or student.init_from_teacher is not None
 
 
 def _use(config: TrainerConfig) -> str:
     if not _of_transformers(config.student):
         return _use_here(config)
-    pipeline = kit_of(config.task).pipeline
-    if config.task is Task.IMAGE_CLASSIFICATION:
-        return (
-            "```python\nfrom transformers import AutoModel\n\nmodel = AutoModel.from_pretrained(FOLDER)\n```"
-        )
-    return f'```python\nfrom transformers import pipeline\n\nanswer = pipeline("{pipeline}", FOLDER)\n```'
+    return f"```python\n{kit_of(config.task).usage}\n```"
 
 
 def _use_here(config: TrainerConfig) -> str:

@@ -87,9 +87,13 @@ def check(config: TrainerConfig) -> Contract:
         _check_classes(teacher, data, "teacher")
         _check_classes(student, data, "student")
     order = _check_class_order(teacher, signature, data)
-    networks = [
-        _on_meta(source, data, kit, field) for source, field in ((teacher, "teacher"), (student, "student"))
-    ]
+    networks, widths = zip(
+        *(
+            _on_meta(source, data, kit, field)
+            for source, field in ((teacher, "teacher"), (student, "student"))
+        ),
+        strict=True,
+    )
     if config.training.activation_checkpointing:
         check_checkpointing(networks[1], student.name)
     init = config.student.init_from_teacher
@@ -99,7 +103,7 @@ def check(config: TrainerConfig) -> Contract:
         plan_terms(
             stage.objective,
             pair,
-            classes=signature.classes,
+            widths=(widths[0], widths[1]),
             samples=data.sizes["train"],
             at=objective_field(config, index),
         )
@@ -108,7 +112,7 @@ def check(config: TrainerConfig) -> Contract:
     terms = tuple(term for stage in stages for term in stage)
     check_installed(config.output.formats)
     check_writable(uris.resolve(config.output.uri, field="output.uri"), config.output.uri)
-    outputs = plan_outputs(config, data, pair, terms, classes=signature.classes)
+    outputs = plan_outputs(config, data, pair, terms, classes=widths[0])
     sizes = [count_parameters(network) for network in networks]
     warnings = (*_warnings(config, data, *sizes), *kit.warnings(config, Sources(teacher, student), signature))
     return Contract(
@@ -163,8 +167,8 @@ def _check_class_order(teacher: ModelSource, signature: Signature, data: Descrip
     return (f"teacher {teacher.name} {found.said}",) if found.said else ()
 
 
-def _on_meta(source: ModelSource, data: Description, kit: TaskKit, field: str) -> nn.Module:
-    """The network on the meta device after its weights' shapes and one forward pass were found to fit."""
+def _on_meta(source: ModelSource, data: Description, kit: TaskKit, field: str) -> tuple[nn.Module, int]:
+    """The network on the meta device after its weights' shapes and one forward pass were found to fit; its outputs' width."""
     meta = torch.device("meta")
     signature = kit.signature(data)
     with meta:
@@ -183,7 +187,7 @@ def _on_meta(source: ModelSource, data: Description, kit: TaskKit, field: str) -
             source, data, kit, field, (str(error).splitlines() or [repr(error)])[0]
         ) from error
     _check_logits(logits, signature, source, data, kit, field)
-    return network
+    return network, int(logits.shape[-1])
 
 
 def _check_logits(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from distill_trainer.metrics import Classes
 from distill_trainer.sharding import forward_alone
 from distill_trainer.stop import StopSignal
 
+T = TypeVar("T")
 BATCH = 256
 
 
@@ -47,24 +49,38 @@ def predict(
     batch_size: int = BATCH,
 ) -> Judged:
     """Predictions of several models, each batch read once and shown to all. Raises Disrupted when asked to stop."""
-    was_training = [model.training for model in models]
     known: list[tuple[Tensor, Tensor]] = []
     parts: list[list[tuple[Tensor, ...]]] = [[] for _ in models]
-    for batch in _batches(split, device, stop, batch_size):
+    for batch, said in seen(models, split, device, stop, _judge, batch_size):
         known.append(_rows_of(batch))
-        with forward_alone(models):
-            for part, model in zip(parts, models, strict=True):
-                part.append(_judge(model.eval()(batch.inputs), batch))
-    for model, mode in zip(models, was_training, strict=True):
-        model.train(mode)
+        for part, judged in zip(parts, said, strict=True):
+            part.append(judged)
     labels, samples = (torch.cat(column).numpy() for column in zip(*known, strict=True))
     return Judged(labels, samples, tuple(_joined(part) for part in parts))
 
 
-def _batches(split: Split, device: torch.device, stop: StopSignal, size: int) -> Iterator[Batch]:
-    for indices in torch.split(torch.arange(len(split)), size):
+def seen(
+    models: Sequence[nn.Module],
+    split: Split,
+    device: torch.device,
+    stop: StopSignal,
+    keep: Callable[[Tensor, Batch], T],
+    batch_size: int,
+    places: Tensor | None = None,
+) -> Iterator[tuple[Batch, list[T]]]:
+    """Each batch, and what `keep` makes of every model's output for it; of the samples at `places` (int64) where given.
+
+    Models are in eval mode meanwhile, and as they were afterwards. Raises Disrupted when asked to stop.
+    """
+    was_training = [model.training for model in models]
+    for indices in torch.split(torch.arange(len(split)) if places is None else places, batch_size):
         stop.check()
-        yield split.batch(indices).to(device)
+        batch = split.batch(indices).to(device)
+        with forward_alone(models):
+            said = [keep(model.eval()(batch.inputs), batch) for model in models]
+        yield batch, said
+    for model, mode in zip(models, was_training, strict=True):
+        model.train(mode)
 
 
 def _rows_of(batch: Batch) -> tuple[Tensor, Tensor]:

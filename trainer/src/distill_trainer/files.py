@@ -21,7 +21,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        for file in temporary.iterdir():
+        for file in temporary.rglob("*"):
             sync(file)
         sync(temporary)
         shutil.rmtree(target, ignore_errors=True)

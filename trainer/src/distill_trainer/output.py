@@ -110,8 +110,10 @@ def check_writable(output: Path, uri: str) -> None:
 
 def content_digest(folder: Path) -> str:
     """`sha256:…` over all files that are served, by name."""
-    files = sorted(file for file in folder.iterdir() if file.name not in _NOT_SERVED)
-    listing = "".join(f"{file.name} {file_digest(file)}\n" for file in files)
+    files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
+    listing = "".join(
+        f"{name} {file_digest(files[name])}\n" for name in sorted(files) if name not in _NOT_SERVED
+    )
     return "sha256:" + hashlib.sha256(listing.encode()).hexdigest()
 
 

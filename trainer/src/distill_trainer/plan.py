@@ -48,9 +48,17 @@ class _Names:
 
 
 def plan_terms(
-    objective: Objective, networks: Networks, *, classes: int, samples: int, at: str = "objective"
+    objective: Objective,
+    networks: Networks,
+    *,
+    widths: tuple[int, int],
+    samples: int,
+    at: str = "objective",
 ) -> tuple[TermPlan, ...]:
-    """Each term of the objective, which stands `at`, with its layers. Raises ContractBroken: LayerNotFound, LayerMismatch, TooFewClasses, TooFewSamples."""
+    """Each term of the objective, which stands `at`, with its layers; `widths` are those of both models' outputs, the teacher's first.
+
+    Raises ContractBroken: LayerNotFound, LayerMismatch, WidthMismatch, TooFewClasses, TooFewSamples.
+    """
     terms = objective.effective_terms
     named = [_names(term, f"{at}.terms[{index}]", networks) for index, term in enumerate(terms)]
     pairs = [pair for each in named for pair in each]
@@ -63,9 +71,9 @@ def plan_terms(
     plans = []
     for index, (term, name, found) in enumerate(zip(terms, term_names(terms), named, strict=True)):
         field = f"{at}.terms[{index}]"
-        _check_sizes(term, field, classes, samples)
+        _check_sizes(term, field, widths, samples)
         planned = tuple(pair for each in found for pair in _planned(term, each, teacher, student))
-        planned = planned or _on_logits(term, classes)
+        planned = planned or _on_logits(term, widths)
         temperature = objective.temperature if term.temperature is None else term.temperature
         follows = term.temperature is None and term.type in SOFTENING
         plans.append(TermPlan(name, term, temperature, planned, samples, follows, field))
@@ -222,7 +230,14 @@ def _without_width(shape: _Shape) -> _Shape:
     return shape[1:] if len(shape) >= 3 else shape[:-1]
 
 
-def _check_sizes(term: Term, field: str, classes: int, samples: int) -> None:
+def _check_sizes(term: Term, field: str, widths: tuple[int, int], samples: int) -> None:
+    classes, mine = widths
+    if term.type is TermType.MSE_LOGITS and classes != mine:
+        raise ContractBroken(
+            "WidthMismatch",
+            f"{field}.type is MSELogits, and the teacher's outputs have {classes} values, the student's {mine}: use "
+            "KLDivergence or Relational, which compare similarities, or Hint with projection: Linear",
+        )
     if term.type is TermType.DECOUPLED and classes < 3:
         raise ContractBroken(
             "TooFewClasses",
@@ -237,11 +252,11 @@ def _check_sizes(term: Term, field: str, classes: int, samples: int) -> None:
         )
 
 
-def _on_logits(term: Term, classes: int) -> tuple[PlannedPair, ...]:
+def _on_logits(term: Term, widths: tuple[int, int]) -> tuple[PlannedPair, ...]:
     """Contrastive sizes its projections by the logits where no pair is given."""
     if term.type is not TermType.CONTRASTIVE:
         return ()
-    return (PlannedPair(LOGITS, LOGITS, (classes,), (classes,)),)
+    return (PlannedPair(LOGITS, LOGITS, widths[:1], widths[1:]),)
 
 
 def _layers(names: list[str]) -> str:

@@ -20,6 +20,7 @@ from distill_trainer.check import Contract
 from distill_trainer.checkpoint import Identity
 from distill_trainer.cost import forward_flops
 from distill_trainer.data import DataSet
+from distill_trainer.evaluate import Judged
 from distill_trainer.judging import Examined, Figures, Reading
 from distill_trainer.models import count_parameters
 from distill_trainer.output import REPORT, VersionFiles, Written, write_version
@@ -204,7 +205,7 @@ def _detail(run: Finished, measured: Measured) -> dict[str, Any]:
         "bestEpoch": run.trained.best.epoch,
         "history": [asdict(record) for record in run.trained.history],
     }
-    if classes > metrics.CONFUSED_UP_TO:
+    if classes > metrics.CONFUSED_UP_TO or not isinstance(judged, Judged):
         return curves
     return {
         "classes": list(run.data.classes),

@@ -9,7 +9,7 @@ Format `distilled-student/v1`, a folder of files that belong together:
   - `task`: a value of the API's `task`
   - `model`: rebuilds the network; `{"builtin": {"name"}}`, `{"huggingFace": {"id", "config"}}`, `{"timm": {"name", "args"}}`,
     `{"torchvision": {"name", "args"}}` or `{"python": {"factory", "args", "code"}}`, whose function must be importable
-  - `classes`: names in the order of the logits
+  - `classes`: names in the order of the logits; none of task Embedding
   - `input`: `{"shape": [C, H, W], "range": [0, 1]}`: float32 images, preprocessing beyond it is inside the network; or
     `{"maxTokens"}`: texts, read with the folder's tokenizer and cut there
   - `weights`: `{"file", "digest"}`; `metric`: `{"name", "value", "samples"}` on the test split
@@ -40,7 +40,7 @@ CONFIG = "student.json"
 
 @dataclass(frozen=True)
 class Student:
-    """A student ready to predict, in eval mode on the CPU.
+    """A student ready to predict, in eval mode on the CPU. Of task Embedding `classes` are none.
 
     `shape` is (channels, height, width) of images, `encoder` reads texts; each None where the input is of another kind.
     """
@@ -52,15 +52,15 @@ class Student:
     encoder: TextEncoder | None = None
 
     def predict(self, inputs: Inputs) -> Tensor:
-        """Images float32 [B, C, H, W] in [0, 1], or an encoded text's tensors → probabilities [B, …, classes].
+        """Images float32 [B, C, H, W] in [0, 1], or an encoded text's tensors → probabilities [B, …, classes], or embeddings [B, D].
 
         Raises ValueError for images of another shape.
         """
         if isinstance(inputs, Tensor):
             inputs = self._images(inputs)
         with torch.inference_mode():
-            probabilities: Tensor = self.model(inputs).float().softmax(dim=-1)
-        return probabilities
+            outputs: Tensor = self.model(inputs).float()
+            return outputs if self.task is Task.EMBEDDING else outputs.softmax(dim=-1)
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from distill_api.contract import Outcome
 from distill_api.gate import judge
 from distill_api.status import ConditionType, Result
+from distill_api.training import Metric
 from distill_operator.decide.delivery import delivery
 from distill_operator.decide.reasons import Reason
 from distill_operator.verdict import Case, Said, Verdict, no, yes
@@ -46,9 +47,10 @@ def _trained(outcome: Outcome | None) -> Said:
         message = "The student is trained; its summary could not be read: see result.json below output.uri"
         return yes(ConditionType.TRAINED, Reason.RESULT_UNREADABLE, message)
     result = outcome.result
+    same = "have the same nearest neighbour" if result.metric is Metric.SPEARMAN else "predict the same"
     message = (
         f"student {result.student.metric:.3f}, {result.compression:.1f} times smaller than the teacher with "
-        f"{result.teacher.metric:.3f}; both predict the same for {result.agreement * 100:.1f} % of the samples"
+        f"{result.teacher.metric:.3f}; both {same} for {result.agreement * 100:.1f} % of the samples"
     )
     return yes(ConditionType.TRAINED, Reason.TRAINED, message)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from distill_api.training import Task
 from distill_server.endpoints.endpoint import Endpoint
 from distill_server.endpoints.pictures import Pictures
+from distill_server.endpoints.sentences import Sentences
 from distill_server.endpoints.texts import Texts
 from distill_server.endpoints.words import Words
 from distill_trainer.errors import ConfigInvalid
@@ -21,6 +22,7 @@ _ENDPOINTS: dict[Task, Callable[[Student], Endpoint]] = {
     Task.IMAGE_CLASSIFICATION: Pictures.of,
     Task.TEXT_CLASSIFICATION: Texts.of,
     Task.TOKEN_CLASSIFICATION: Words.of,
+    Task.EMBEDDING: Sentences.of,
 }
 
 

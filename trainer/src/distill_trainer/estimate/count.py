@@ -50,10 +50,10 @@ def count_job(config: TrainerConfig, element: int, tokens: int | None = None) ->
     data = kit.describe(config, sources)
     signature = kit.signature(data)
     example = example_of(config, sources, signature, _BATCH, torch.device("meta"), tokens)
-    teacher, positions = _counted(sources.teacher, signature, example, element)
+    teacher, positions, width = _counted(sources.teacher, signature, example, element)
     twice = config.training.activation_checkpointing
-    student, _ = _counted(sources.student, signature, example, element, checkpointing=twice)
-    return Counted(teacher, student, data.sizes["train"], positions, signature.classes)
+    student, _, _ = _counted(sources.student, signature, example, element, checkpointing=twice)
+    return Counted(teacher, student, data.sizes["train"], positions, width)
 
 
 def example_of(
@@ -85,14 +85,16 @@ def _counted(
     element: int,
     *,
     checkpointing: bool = False,
-) -> tuple[Network, int]:
+) -> tuple[Network, int, int]:
+    """The network, what it says something about in a sample, and how many values that has."""
     network = build_on(source, signature, torch.device("meta"))
     if checkpointing:
         check_checkpointing(network, source.name)
         enable_checkpointing(network)
     counted = count_network(network, example, _BATCH, element)
     logits = network.eval()(example)
-    return replace(counted, name=source.name, repeated=checkpointing), logits.shape[1:-1].numel()
+    named = replace(counted, name=source.name, repeated=checkpointing)
+    return named, logits.shape[1:-1].numel(), logits.shape[-1]
 
 
 def count_network(network: nn.Module, example: Inputs, batch: int, element: int) -> Network:

@@ -12,13 +12,13 @@ from torch import Tensor
 from distill_trainer.batch import Inputs
 from distill_trainer.errors import ConfigInvalid
 from distill_trainer.export.exporter import Runner
-from distill_trainer.export.trace import LOGITS, Traced, names_of, tensors_of
+from distill_trainer.export.trace import Traced, names_of, tensors_of
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 class Onnx:
-    """Inputs by the names that the trainer gives them, `logits` out; batch and length are open."""
+    """Inputs by the names that the trainer gives them, `logits` or `sentence_embedding` out; batch and length are open."""
 
     file = "model.onnx"
 
@@ -41,7 +41,7 @@ class Onnx:
             (),
             str(path),
             input_names=list(traced.names),
-            output_names=[LOGITS],
+            output_names=[traced.output],
             dynamo=True,
             external_data=False,
             verbose=False,
@@ -58,9 +58,7 @@ class Onnx:
 
         def run(inputs: Inputs) -> Tensor:
             named = zip(names_of(inputs), tensors_of(inputs), strict=True)
-            [logits] = session.run(
-                [LOGITS], {name: tensor.numpy() for name, tensor in named if name in taken}
-            )
+            [logits] = session.run(None, {name: tensor.numpy() for name, tensor in named if name in taken})
             return torch.from_numpy(logits)
 
         return run

@@ -11,16 +11,18 @@ from torch.export import Dim, ExportedProgram
 
 from distill_trainer.batch import Inputs
 from distill_trainer.errors import ContractBroken
+from distill_trainer.models.embedding_network import EmbeddingNetwork
 
-IMAGES, LOGITS = "images", "logits"
+IMAGES, LOGITS, EMBEDDINGS = "images", "logits", "sentence_embedding"
 
 
 @dataclass(frozen=True)
 class Traced:
-    """A graph, and the names of its inputs in order."""
+    """A graph, the names of its inputs in order, and that of its output."""
 
     program: ExportedProgram
     names: tuple[str, ...]
+    output: str = LOGITS
 
 
 class ByPosition(nn.Module):
@@ -68,4 +70,4 @@ def trace(student: nn.Module, example: Inputs, longest: int | None) -> Traced:
             f"{(str(error).strip().splitlines() or [''])[0][:300]}); it is in its last checkpoint: a job with the same "
             "output.uri and with the format Safetensors alone goes on from there",
         ) from error
-    return Traced(program, names)
+    return Traced(program, names, EMBEDDINGS if isinstance(student, EmbeddingNetwork) else LOGITS)

@@ -7,6 +7,17 @@ one file here.
 from __future__ import annotations
 
 from distill_trainer.judging.classes import ClassJudge, ClassValidation
-from distill_trainer.judging.judge import Examined, Figures, Judge, Reading, Validation
+from distill_trainer.judging.embeddings import SimilarityJudge
+from distill_trainer.judging.judge import Embedded, Examined, Figures, Judge, Reading, Validation
 
-__all__ = ["ClassJudge", "ClassValidation", "Examined", "Figures", "Judge", "Reading", "Validation"]
+__all__ = [
+    "ClassJudge",
+    "ClassValidation",
+    "Embedded",
+    "Examined",
+    "Figures",
+    "Judge",
+    "Reading",
+    "SimilarityJudge",
+    "Validation",
+]

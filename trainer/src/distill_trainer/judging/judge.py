@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from distill_api.training import Evaluation, Metric
 from distill_trainer.data import Split
 from distill_trainer.evaluate import BATCH, Judged
 from distill_trainer.metrics import Comparison
+from distill_trainer.pairwise import Vectors
 from distill_trainer.stop import StopSignal
 
 
@@ -49,10 +52,19 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Embedded:
+    """Embeddings of test samples by both models, float32 [N, D] each; `samples` int64 [N] are their places in the split."""
+
+    samples: NDArray[np.int64]
+    teacher: Vectors
+    student: Vectors
+
+
+@dataclass(frozen=True)
 class Examined:
     """Both models on the test split. `judged` is what the report shows; `samples` were measured on."""
 
-    judged: Judged
+    judged: Judged | Embedded
     comparison: Comparison
     teacher: Figures
     student: Figures

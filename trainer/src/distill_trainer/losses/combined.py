@@ -55,8 +55,10 @@ class Weighted:
 class Combined(nn.Module):
     """L = α · CE(z_s, labels) + (1 − α) · Σ wᵢ · Lᵢ. α weighs the labels; frameworks disagree about that."""
 
-    def __init__(self, alpha: float, terms: Sequence[Weighted]) -> None:
+    def __init__(self, alpha: float, terms: Sequence[Weighted], *, labelled: bool = True) -> None:
+        """`labelled` is false where samples have no labels; α is 0 then."""
         super().__init__()
+        self._labelled = labelled
         self.alpha = alpha
         self._weights = tuple(each.weight for each in terms)
         self._follows = tuple(each.follows for each in terms)
@@ -95,7 +97,7 @@ class Combined(nn.Module):
 
     def forward(self, student: Outputs, teacher: Outputs, targets: Targets) -> LossParts:
         """Outputs of both for one batch → scalars averaged over rows."""
-        task = cross_entropy(student.logits, targets.labels, mask=targets.mask, count=targets.count)
+        task = self._task(student, targets)
         values = tuple(term.compare(student, teacher, targets) for term in self._terms())
         # As few operations as can be: on scalars each costs as much as on a whole batch of a small student.
         weighted = [
@@ -107,3 +109,8 @@ class Combined(nn.Module):
             return LossParts(distillation, task.detach(), distillation, values)
         total = torch.add((1 - self.alpha) * distillation, task, alpha=self.alpha)
         return LossParts(total, task, distillation, values)
+
+    def _task(self, student: Outputs, targets: Targets) -> Tensor:
+        if not self._labelled:
+            return student.logits.new_zeros((), dtype=torch.float32)
+        return cross_entropy(student.logits, targets.labels, mask=targets.mask, count=targets.count)

@@ -13,6 +13,7 @@ from distill_trainer.losses.hint import HintTerm
 from distill_trainer.losses.kl_divergence import KLDivergenceTerm
 from distill_trainer.losses.mse_logits import MSELogitsTerm
 from distill_trainer.losses.relational import RelationalTerm
+from distill_trainer.losses.similarity import SimilarityTerm
 from distill_trainer.losses.soft_target_cross_entropy import SoftTargetCrossEntropyTerm
 from distill_trainer.losses.term import TeacherTerm, TermPlan
 from distill_trainer.losses.transformer_attention import TransformerAttentionTerm
@@ -36,6 +37,12 @@ BUILDERS: dict[TermType, Callable[[TermPlan], TeacherTerm]] = {
     TermType.DECOUPLED: DecoupledTerm.of,
 }
 
+OF_EMBEDDINGS: dict[TermType, Callable[[TermPlan], TeacherTerm]] = {
+    **BUILDERS,
+    TermType.KL_DIVERGENCE: SimilarityTerm.of,
+}
+"""The same where outputs are embeddings; the API refuses those that need classes."""
+
 
 def kl_objective(alpha: float, temperature: float) -> Combined:
     """What an objective without terms means: α·CE + (1−α)·T²·KL."""
@@ -43,12 +50,19 @@ def kl_objective(alpha: float, temperature: float) -> Combined:
     return build_objective(alpha, [TermPlan(term.type.value, term, temperature)])
 
 
+def embedding_objective(plans: Sequence[TermPlan]) -> Combined:
+    """Σ wᵢ·Lᵢ of outputs that are embeddings, without labels."""
+    return Combined(0.0, _weighted(plans, OF_EMBEDDINGS), labelled=False)
+
+
 def build_objective(alpha: float, plans: Sequence[TermPlan]) -> Combined:
     """The objective of planned terms; what they learn starts from the global generator."""
-    return Combined(
-        alpha,
-        [
-            Weighted(plan.name, plan.term.weight, BUILDERS[plan.term.type](plan), plan.follows)
-            for plan in plans
-        ],
-    )
+    return Combined(alpha, _weighted(plans, BUILDERS))
+
+
+def _weighted(
+    plans: Sequence[TermPlan], builders: dict[TermType, Callable[[TermPlan], TeacherTerm]]
+) -> list[Weighted]:
+    return [
+        Weighted(plan.name, plan.term.weight, builders[plan.term.type](plan), plan.follows) for plan in plans
+    ]

@@ -24,6 +24,10 @@ _WANTED = (
     "added_tokens.json",
     "chat_template*",
     "*.model",
+    "modules.json",
+    "*_Pooling/config.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
 )
 
 

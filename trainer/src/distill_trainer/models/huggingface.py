@@ -20,8 +20,10 @@ from distill_trainer import uris, weights
 from distill_trainer.errors import ConfigInvalid, ContractBroken
 from distill_trainer.models import hub
 from distill_trainer.models.class_names import ClassOrder, class_order
+from distill_trainer.models.embedding_network import EmbeddingNetwork, without_pooler
 from distill_trainer.models.from_teacher import chosen_layers, thinned
 from distill_trainer.models.preprocessing import Preprocessing
+from distill_trainer.models.sentence import read_length, read_sentence_files, write_modules
 from distill_trainer.models.source import Signature
 from distill_trainer.models.text_network import TextNetwork, order_of
 
@@ -30,6 +32,7 @@ _AUTO: dict[Task, str] = {
     Task.TEXT_CLASSIFICATION: "AutoModelForSequenceClassification",
     Task.TOKEN_CLASSIFICATION: "AutoModelForTokenClassification",
     Task.CAUSAL_LM: "AutoModelForCausalLM",
+    Task.EMBEDDING: "AutoModel",
 }
 _HEAD_SIZES = {"id2label", "label2id", "num_labels"}
 _DECODERS_ANYWAY = {"gpt_neox", "gpt_neox_japanese"}
@@ -153,6 +156,8 @@ class HuggingFaceSource:
                 f"{self._field}.huggingFace.id {self._name!r} is a {config.model_type} model, which has no "
                 f"{_AUTO[signature.task]}, and task is {signature.task.value}; name a model for this task",
             ) from error
+        if signature.task is Task.EMBEDDING:
+            return EmbeddingNetwork(model, read_sentence_files(self._folder, self._field).mode)
         if signature.task is Task.CAUSAL_LM:
             return TextNetwork(model, columns=signature.classes, use_cache=False)
         order = self._order(signature).order
@@ -173,8 +178,11 @@ class HuggingFaceSource:
             ignore_mismatched_sizes=self._field == "student",
             output_loading_info=True,
         )
-        if self._field == "teacher" and (info["missing_keys"] or info["mismatched_keys"]):
-            names = ", ".join(str(key) for key in [*info["missing_keys"], *info["mismatched_keys"]][:3])
+        missing = [*info["missing_keys"], *info["mismatched_keys"]]
+        if isinstance(module, EmbeddingNetwork):
+            missing = without_pooler(loaded, missing)
+        if self._field == "teacher" and missing:
+            names = ", ".join(str(key) for key in missing[:3])
             raise ContractBroken(
                 "WeightsMismatch",
                 f"teacher.huggingFace.id {self._name!r}: its weights do not fit its config.json: {names} missing or "
@@ -194,7 +202,11 @@ class HuggingFaceSource:
         """The tokenizer of the folder, with the library's own class; None where it has none."""
         if not hub.has_tokenizer(self._folder):
             return None
-        return hub.transformers_library().AutoTokenizer.from_pretrained(str(self._folder))
+        found = hub.transformers_library().AutoTokenizer.from_pretrained(str(self._folder))
+        length = read_length(self._folder, self._field)
+        if length is not None:
+            found.model_max_length = length
+        return found
 
     def longest_input(self) -> int | None:
         """Positions that the model has; None where they are not bounded."""
@@ -210,6 +222,8 @@ class HuggingFaceSource:
         """As save_pretrained does, so that Transformers loads the folder as it is; the preprocessor beside it."""
         model: Any = self.inner(module)
         model.save_pretrained(folder, max_shard_size="1TB")
+        if isinstance(module, EmbeddingNetwork):
+            write_modules(folder, module.pooling.mode, int(model.config.hidden_size))
         if self._preprocessor:
             text = json.dumps(self._preprocessor, indent=2) + "\n"
             (folder / hub.PREPROCESSOR).write_text(text, encoding="utf-8")
@@ -246,6 +260,7 @@ class HuggingFaceSource:
         config = transformers.AutoConfig.for_model(kind, **settings)
         if signature.task is Task.CAUSAL_LM:
             self._refuse_encoder(config)
+        if signature.task in {Task.CAUSAL_LM, Task.EMBEDDING}:
             return config
         names = self.class_names() if self._order(signature).named else signature.names
         if names:

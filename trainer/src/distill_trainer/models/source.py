@@ -18,7 +18,7 @@ Shape = tuple[int, int, int]
 class Signature:
     """What goes into a network and what comes out, as the task and the data ask for it.
 
-    `classes` is the number of logits of a row; `shape` is that of one picture, None for text. `names` are the classes in
+    `classes` is the number of logits of a row, 0 for embeddings, which are as wide as the model; `shape` is that of one picture, None for text. `names` are the classes in
     the data's order, empty where they have none (tokens): networks give their logits in this order.
     """
 

@@ -21,7 +21,7 @@ _LONGEST_TEXT = 280
 
 def disagreements(page: Page) -> str:
     """Figures: first where the teacher is right, the student's surest mistakes before the others."""
-    student, teacher, labels = page.student, page.teacher, page.judged.labels
+    student, teacher, labels = page.student, page.teacher, page.labels
     differ = np.flatnonzero(student.classes != teacher.classes)
     if not len(differ):
         return f"<p class='note'>Both predict the same class for all {page.rows_are} of the test split.</p>"
@@ -46,7 +46,7 @@ def data_uri(image: Tensor) -> str:
 
 
 def _figure(page: Page, index: int) -> str:
-    sample, label = int(page.judged.samples[index]), int(page.judged.labels[index])
+    sample, label = int(page.samples[index]), int(page.labels[index])
     lines = "".join(
         _line(
             name,
@@ -64,9 +64,7 @@ def _figure(page: Page, index: int) -> str:
     elif isinstance(shown, str):
         body = f'<q title="{what}">{cut(shown, _LONGEST_TEXT)}</q>'
     else:
-        rank = int(
-            (page.judged.samples[:index] == sample).sum()
-        )  # the rows of a sample stand in its own order
+        rank = int((page.samples[:index] == sample).sum())  # the rows of a sample stand in its own order
         body = f'<q title="{what}">{in_sentence(shown, rank)}</q>'
     return (
         f"<figure>{body}<figcaption><b>{cut(page.data.classes[label], 18)}</b>{lines}</figcaption></figure>"

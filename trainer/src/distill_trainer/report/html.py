@@ -8,11 +8,13 @@ from importlib.resources import files
 
 from distill_api.curriculum import Stage
 from distill_trainer.curriculum.words import objective_words
+from distill_trainer.judging import Embedded
 from distill_trainer.metrics import confusion
 from distill_trainer.report.confusion import confusion_matrix, worst_confusions
 from distill_trainer.report.curves import Line, curve_chart, interval_chart
 from distill_trainer.report.disagreements import disagreements
 from distill_trainer.report.page import Page
+from distill_trainer.report.pairs import differing_pairs
 from distill_trainer.report.schedules import schedule_charts
 from distill_trainer.report.tables import class_table, headline_table, lineage_list, term_table
 from distill_trainer.report.words import escape, metric_name, percent, seconds, thousands
@@ -60,10 +62,15 @@ def _sections(page: Page) -> list[str]:
         _section("Student against teacher", headline_table(page) + _intervals(page)),
         _section("Learning", f"<div class='pair'>{_loss_charts(page)}{_metric_chart(page)}{schedule_charts(page)}</div>{term_table(page)}{_learning_note(page)}"),
         *((_section("Confusion matrix of the student", _confusion(page)), _section("Class by class", class_table(page))) if page.by_class else ()),
-        _section("Where they disagree", disagreements(page)),
+        _section("Where they disagree", _differences(page)),
         _section("Lineage", lineage_list(page)),
         _section("Configuration", _configuration(page)),
     ]  # fmt: skip
+
+
+def _differences(page: Page) -> str:
+    judged = page.judged
+    return differing_pairs(page, judged) if isinstance(judged, Embedded) else disagreements(page)
 
 
 def _section(title: str, body: str) -> str:
@@ -71,7 +78,7 @@ def _section(title: str, body: str) -> str:
 
 
 def _confusion(page: Page) -> str:
-    counts = confusion(page.student.classes, page.judged.labels, len(page.data.classes))
+    counts = confusion(page.student.classes, page.labels, len(page.data.classes))
     matrix, worst = confusion_matrix(counts, page.data.classes), worst_confusions(counts, page.data.classes)
     return f"<div class='matrix-pair'>{matrix}<div><h3>Most frequent mistakes</h3>{worst}</div></div>"
 
@@ -101,7 +108,8 @@ def _loss_chart(stage: Stage, history: Sequence[EpochRecord], *, several: bool) 
             [record.distillation_loss for record in history],
         ),
     ]
-    return curve_chart(f"Training losses: {stage.name}" if several else "Training losses", lines)
+    title = f"Training losses: {stage.name}" if several else "Training losses"
+    return curve_chart(title, [line for line in lines if any(line.values)])
 
 
 def _metric_chart(page: Page) -> str:

@@ -10,7 +10,8 @@ from distill_api.status import Lineage, Result
 from distill_trainer.check import Contract
 from distill_trainer.data import DataSet
 from distill_trainer.evaluate import Judged, Predictions
-from distill_trainer.metrics import CONFUSED_UP_TO
+from distill_trainer.judging import Embedded
+from distill_trainer.metrics import CONFUSED_UP_TO, Classes
 from distill_trainer.snapshot import EpochRecord
 from distill_trainer.tasks import kit_of
 
@@ -26,17 +27,34 @@ class Page:
     best_epoch: int
     result: Result
     lineage: Lineage
-    judged: Judged
+    judged: Judged | Embedded
+
+    @property
+    def classes(self) -> Judged:
+        """What was said of each row, where outputs are classes. Raises TypeError where they are not."""
+        if not isinstance(self.judged, Judged):
+            raise TypeError("these outputs are no classes")
+        return self.judged
+
+    @property
+    def labels(self) -> Classes:
+        """Of each row."""
+        return self.classes.labels
+
+    @property
+    def samples(self) -> Classes:
+        """The place of each row's sample."""
+        return self.classes.samples
 
     @property
     def teacher(self) -> Predictions:
         """What the teacher says."""
-        return self.judged.models[0]
+        return self.classes.models[0]
 
     @property
     def student(self) -> Predictions:
         """What the student says."""
-        return self.judged.models[1]
+        return self.classes.models[1]
 
     @property
     def rows_are(self) -> str:

@@ -76,7 +76,7 @@ def _perplexity(student: ModelResult, teacher: ModelResult) -> list[tuple[str, s
 
 def class_table(page: Page) -> str:
     """Recall of both and the student's precision for each class; the greatest losses where there are many classes."""
-    labels, student, teacher = page.judged.labels, page.student.classes, page.teacher.classes
+    labels, student, teacher = page.labels, page.student.classes, page.teacher.classes
     rows: list[tuple[float, tuple[str, ...]]] = []
     for index, name in enumerate(page.data.classes):
         mine, count = labels == index, int((labels == index).sum())

@@ -38,7 +38,11 @@ def seconds(value: float) -> str:
 
 def metric_name(metric: Metric) -> str:
     """The metric as people say it."""
-    return {Metric.ACCURACY: "accuracy", Metric.MACRO_F1: "macro F1"}[metric]
+    return {
+        Metric.ACCURACY: "accuracy",
+        Metric.MACRO_F1: "macro F1",
+        Metric.SPEARMAN: "pairwise Spearman correlation",
+    }[metric]
 
 
 def cut(text: str, characters: int) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from distill_api.training import Task
 from distill_trainer.tasks.causal_lm import CausalLM
+from distill_trainer.tasks.embedding import Embedding
 from distill_trainer.tasks.image_classification import ImageClassification
 from distill_trainer.tasks.kit import Sources, TaskKit
 from distill_trainer.tasks.text_classification import TextClassification
@@ -19,6 +20,7 @@ _KITS: dict[Task, TaskKit] = {
     Task.TEXT_CLASSIFICATION: TextClassification(),
     Task.TOKEN_CLASSIFICATION: TokenClassification(),
     Task.CAUSAL_LM: CausalLM(),
+    Task.EMBEDDING: Embedding(),
 }
 
 

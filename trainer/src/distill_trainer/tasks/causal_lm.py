@@ -39,6 +39,8 @@ class CausalLM:
     """Texts → the next token at each position, one of the vocabulary."""
 
     pipeline = "text-generation"
+    library = "transformers"
+    usage = 'from transformers import pipeline\n\nanswer = pipeline("text-generation", FOLDER)'
     rows_are = "tokens"
     agreeing = "predict the same token"
     classes_have_names = False  # the tokenizer was compared for them

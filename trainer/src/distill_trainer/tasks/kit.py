@@ -32,6 +32,10 @@ class TaskKit(Protocol):
 
     pipeline: str
     """What the hub and Transformers call the task."""
+    library: str
+    """Which library reads a student's folder that Transformers wrote, as the hub calls it."""
+    usage: str
+    """Python that does so."""
     rows_are: str
     """What an output is given for, in the plural: samples, words …"""
     agreeing: str

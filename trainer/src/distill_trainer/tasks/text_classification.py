@@ -34,6 +34,8 @@ class TextClassification:
     """Texts → one of the classes."""
 
     pipeline = "text-classification"
+    library = "transformers"
+    usage = 'from transformers import pipeline\n\nanswer = pipeline("text-classification", FOLDER)'
     rows_are = "samples"
     agreeing = "predict the same class"
     classes_have_names = True

@@ -35,6 +35,8 @@ class TokenClassification:
     """Lists of words → one of the classes for each."""
 
     pipeline = "token-classification"
+    library = "transformers"
+    usage = 'from transformers import pipeline\n\nanswer = pipeline("token-classification", FOLDER)'
     rows_are = "words"
     agreeing = "predict the same class"
     classes_have_names = True

@@ -65,7 +65,7 @@ def plan_outputs(
         temperatures=softening_temperatures(terms),
         teacher_matters=any(stage.objective.alpha < 1 for stage in config.stages),
         varying=_varying(data, networks, terms, rows),
-        no_sparse=_no_sparse(terms) or _changing(config.curriculum),
+        no_sparse=_no_classes(data) or _no_sparse(terms) or _changing(config.curriculum),
         no_sampled=_no_sampled(terms),
         volume=_volume_bytes(root, config),
     )
@@ -137,6 +137,11 @@ def _no_sparse(terms: Sequence[TermPlan]) -> str:
         if term.term.type not in _SPARSE and not stored_layers([term]):
             return f"{term.field} ({term.term.type.value}) needs all logits of the teacher"
     return ""
+
+
+def _no_classes(data: Description) -> str:
+    """What an embedding lacks."""
+    return "" if data.classes else "an embedding has no classes of which some could stand for all"
 
 
 def _changing(curriculum: Curriculum | None) -> str:
