@@ -6,6 +6,7 @@ import pytest
 import torch
 from language_world import gpt2, write_language_teacher, write_texts
 from safetensors import safe_open
+from safetensors.torch import load_file
 from test_parallel import assert_same, together, trained
 from torch import nn
 
@@ -78,6 +79,26 @@ def test_layers_that_terms_look_at_and_activations_computed_twice(workspace, job
     training = {**job["training"], "activationCheckpointing": True, "gradientClip": 0.5, "learningRate": 0.01}
     changes = {"objective": {"temperature": 2.0, "terms": terms}, "training": training}
     assert_same(workspace, 2, **{**job, **changes})
+
+
+def test_in_16_bits_steps_are_those_of_one_process_to_16_bits(workspace, job):
+    pair = {"teacher": "model.model.layers.1", "student": "model.transformer.h.1", "projection": "Linear"}
+    terms = [{"type": "KLDivergence"}, {"type": "Hint", "weight": 0.1, "pairs": [pair]}]
+    changes = {"objective": {"temperature": 2.0, "terms": terms}}
+    training = {**job["training"], "precision": "BF16", "learningRate": 0.01, "epochs": 1}
+    job = {**job, **changes, "training": training}
+    workspace.train(**job, output={"uri": "pvc://models/one"})
+    before = load_file(workspace.root / "claims/models/one" / "versions" / trained_name(workspace, "one"))
+    assert together(workspace, 2, **job, output={"uri": "pvc://models/two"})[0] == [0, 0]
+    after = load_file(workspace.root / "claims/models/two" / "versions" / trained_name(workspace, "two"))
+    assert after["transformer.wte.weight"].dtype is torch.float32
+    # What a weight moved by differs as sums of numbers of 8 bits do.
+    torch.testing.assert_close(after, before, atol=2e-3, rtol=0)
+
+
+def trained_name(workspace, name):
+    [folder] = (workspace.output.parent / name / "versions").iterdir()
+    return f"{folder.name}/model.safetensors"
 
 
 def test_what_is_written_is_a_whole_student(workspace, job):

@@ -200,7 +200,7 @@ def _train(
     validation = kit.judge.validation(models.teacher, reading, config.evaluation.metric)
     if sharded:
         ranks.copy_leader(models.student)
-        shard(models.student, ranks.world, device)
+        shard(models.student, ranks.world, device, config.training.precision)
         if contract.outputs.choice.mode is OutputsMode.ONLINE:
             shard(models.teacher, ranks.world, device)
     parts = Parts(

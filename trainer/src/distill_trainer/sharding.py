@@ -13,17 +13,26 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from distill_api.training import Precision
 from distill_trainer.layers import bare
 
 
-def shard(network: nn.Module, world: int, device: torch.device) -> None:
-    """Shard in place over all processes, each of which holds the same network; a unit is a layer of a list of layers."""
+def shard(
+    network: nn.Module, world: int, device: torch.device, precision: Precision = Precision.FP32
+) -> None:
+    """Shard in place over all processes, each of which holds the same network; a unit is a layer of a list of layers.
+
+    With BF16 layers are gathered in 16 bits: copies that autocast makes of gathered ones would stay, whole, until the
+    backward pass. Gradients are added up in 32 bits.
+    """
     mesh = init_device_mesh(device.type, (world,))
+    low = precision is Precision.BF16
+    policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if low else MixedPrecisionPolicy()
     for unit in (*units(bare(network)), network):
-        fully_shard(unit, mesh=mesh)
+        fully_shard(unit, mesh=mesh, mp_policy=policy)
         assert isinstance(unit, FSDPModule)  # noqa: S101 - it changes the class
         unit.set_gradient_divide_factor(1.0)
         unit.set_force_sum_reduction_for_comms(True)

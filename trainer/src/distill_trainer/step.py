@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from distill_trainer.last_layer import LastLayer
 from distill_trainer.layers import watch
 from distill_trainer.losses import Combined, LossParts, Outputs, Targets
 from distill_trainer.losses.combined import added
+from distill_trainer.losses.precision import at_least_float32
 from distill_trainer.ranks import Ranks
 from distill_trainer.sharding import clip_gradients
 
@@ -110,7 +111,10 @@ def _backward(
 def _outputs(
     student: nn.Module, inputs: Inputs, layers: Mapping[str, Tensor], last_layer: LastLayer | None
 ) -> Outputs:
+    """What the student says; layers in 32 bits, as what terms learn beside it is."""
     if last_layer is None:
-        return Outputs(student(inputs), layers)
-    unprojected = last_layer.unprojected(student, inputs)
-    return Outputs(unprojected.states.new_empty(0), layers, unprojected=unprojected)
+        said = Outputs(student(inputs))
+    else:
+        unprojected = last_layer.unprojected(student, inputs)
+        said = Outputs(unprojected.states.new_empty(0), unprojected=unprojected)
+    return replace(said, layers={name: at_least_float32(output) for name, output in layers.items()})
