@@ -44,8 +44,8 @@ bench-quality: setup ## does distilling help? students with and without a teache
 bench-operator: setup ## apply to Job: how long, and how many API requests
 	@$(BIN)/python tests/bench/operator_cost.py
 
-bench-trainer: setup ## losses of language models: time and memory beside Liger, TRL and the plain loss
-	@$(BIN)/python tests/bench/trainer_losses.py
+bench-trainer: setup ## time and memory of losses and of whole epochs, beside Liger, TRL, torchdistill and plain loops
+	@$(BIN)/python tests/bench/trainer_losses.py; losses=$$?; $(BIN)/python tests/bench/trainer_epochs.py && exit $$losses
 
 up: setup ## start the local Kubernetes with KServe and leave it running
 	@$(BIN)/distill up --with kserve

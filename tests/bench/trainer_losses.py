@@ -10,130 +10,29 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO
 
 import torch
 from trainer_peers import peers_python
 from trainer_worker import Sizes
+from turns import Row, Worker, is_calm, rounds
 
 OUT = Path("build/bench")
 SIZES = Sizes(tokens=1024, student=256, teacher=512, words=128256, chunk=256, k=64)
 OURS = ("fused KL", "chunked CE", "cached top-k", "fused CE + KL")
 PEERS = ("Liger", "naive KL", "TRL GKD", "TRL chunked", "Liger as it comes")
 SAME_NUMBERS = ("fused KL", *PEERS)
-ROUNDS, CALM, QUIET_LOAD = 5, 0.05, 0.5
+ROUNDS = 5
+WORKER = Path(__file__).with_name("trainer_worker.py")
 GEMM = "products at their best"
 
 
-@dataclass
-class Worker:
-    """A process, and what its passes took."""
-
-    name: str
-    process: subprocess.Popen[str]
-    passes: list[dict[str, float]] = field(default_factory=list)
-    products: list[dict[str, float]] = field(default_factory=list)
-
-    @classmethod
-    def started(cls, name: str, python: Path | str, sizes: Sizes, *, huge_pages: bool) -> Worker:
-        """Ready to run. Raises RuntimeError where it is not."""
-        env = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "TRL_EXPERIMENTAL_SILENCE": "1"}
-        env["THP_MEM_ALLOC_ENABLE"] = "1" if huge_pages else "0"
-        script = Path(__file__).with_name("trainer_worker.py")
-        process = subprocess.Popen(
-            [python, script, name, json.dumps(asdict(sizes))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=env,
-            text=True,
-        )
-        worker = cls(name, process)
-        worker._answer()
-        return worker
-
-    def _answer(self) -> dict[str, float]:
-        line = _pipe(self.process.stdout).readline()
-        if not line:
-            raise RuntimeError(f"{self.name} ended with code {self.process.wait()}")
-        answer: dict[str, float] = json.loads(line)
-        return answer
-
-    def ask(self, what: str) -> dict[str, float]:
-        """One pass, or one product."""
-        stdin = _pipe(self.process.stdin)
-        stdin.write(what + "\n")
-        stdin.flush()
-        return self._answer()
-
-    def run(self, *, product: bool) -> None:
-        """One pass; the product in the same moment, so that it meets the same machine."""
-        if product:
-            self.products.append(self.ask("gemm"))
-        self.passes.append(self.ask("pass"))
-
-    def least(self, clock: str) -> float:
-        """Seconds."""
-        return min(each[clock] for each in self.passes)
-
-    def most_memory(self) -> float:
-        """MiB."""
-        return max(each["bytes"] for each in self.passes) / 2**20
-
-
-def _pipe(stream: IO[str] | None) -> IO[str]:
-    assert stream is not None
-    return stream
-
-
-@dataclass(frozen=True)
-class Row:
-    """A comparison. `bar` is the most that the ratio may be, or with `at_least` the least; None: told, not judged.
-
-    Times are judged on a `calm` machine alone: elsewhere they say who else was at work.
-    """
-
-    what: str
-    ours: float
-    peer: float
-    unit: str
-    bar: float | None = None
-    at_least: bool = False
-    calm: bool = True
-
-    @property
-    def ratio(self) -> float:
-        """Ours to theirs."""
-        return self.ours / self.peer
-
-    @property
-    def holds(self) -> bool | None:
-        """Whether the bar is met; None where nothing is judged."""
-        if self.bar is None or (self.unit != "MiB" and not self.calm):
-            return None
-        return self.ratio >= self.bar if self.at_least else self.ratio <= self.bar
-
-    def as_json(self) -> dict[str, object]:
-        """As it is written."""
-        shown = {
-            "what": self.what,
-            "ours": round(self.ours, 3),
-            "peer": round(self.peer, 3),
-            "unit": self.unit,
-        }
-        return {**shown, "ratio": round(self.ratio, 3), "bar": self.bar, "holds": self.holds}
-
-    def line(self) -> str:
-        """As it is printed."""
-        bar = "" if self.bar is None else f"{'≥' if self.at_least else '≤'} {self.bar:g}"
-        verdict = {True: "holds", False: "MISSED", None: "not judged" if bar else ""}[self.holds]
-        return f"{self.what:<44} {self.ours:>9.2f} {self.peer:>9.2f} {self.unit:<8} {self.ratio:>6.3f} {bar:>7} {verdict}"
+def started(name: str, python: Path | str, *, huge_pages: bool) -> Worker:
+    """A process that computes one of the losses."""
+    env = {"TRL_EXPERIMENTAL_SILENCE": "1", "THP_MEM_ALLOC_ENABLE": "1" if huge_pages else "0"}
+    return Worker.started(name, python, WORKER, [json.dumps(asdict(SIZES))], env)
 
 
 def compared(workers: dict[str, Worker], clock: str, sizes: Sizes) -> list[Row]:
@@ -166,36 +65,12 @@ def compared(workers: dict[str, Worker], clock: str, sizes: Sizes) -> list[Row]:
     return rows
 
 
-def quiet(patience: float) -> None:
-    """Wait until nobody else uses the machine, at most so many seconds."""
-    end = time.monotonic() + patience
-    while os.getloadavg()[0] > QUIET_LOAD and time.monotonic() < end:
-        time.sleep(5)
-
-
-def rounds(workers: Sequence[Worker], count: int, patience: float, tell: Callable[[str], None]) -> None:
-    """Everybody in turn."""
-    for done in range(count):
-        quiet(patience)
-        for worker in workers:
-            worker.run(product=worker.name in OURS)
-        took = "  ".join(f"{worker.name} {worker.passes[-1]['clock']:.1f}" for worker in workers)
-        others = max(worker.passes[-1]["others"] for worker in workers)
-        tell(f"round {done + 1} of {count}: {took} s; others took up to {others:.0%}")
-
-
 def same_numbers(workers: dict[str, Worker]) -> None:
     """Raises RuntimeError where one computes something else: it would be no comparison."""
     for key in ("loss", "norm"):
         found = {name: workers[name].passes[0][key] for name in SAME_NUMBERS if name in workers}
         if max(found.values()) > 1.001 * min(found.values()):
             raise RuntimeError(f"not the same {key}: {found}")
-
-
-def clock_of(workers: Sequence[Worker]) -> str:
-    """The clock on the wall, where at least five passes of each met a calm machine; else the processors' own."""
-    calm = (sum(each["others"] <= CALM for each in worker.passes) for worker in workers)
-    return "clock" if min(calm) >= ROUNDS else "cpu"
 
 
 def main() -> int:
@@ -216,14 +91,12 @@ def main() -> int:
         f"{SIZES}, float32, forward + backward, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )
     # The trainer asks for huge pages when it starts; the peers come without.
-    workers = [Worker.started(name, sys.executable, SIZES, huge_pages=True) for name in OURS]
-    workers += [
-        Worker.started(name, theirs, SIZES, huge_pages=options.huge_pages_for_all) for name in options.only
-    ]
-    rounds(workers, options.rounds, options.patience, lambda line: print(line, flush=True))
+    workers = [started(name, sys.executable, huge_pages=True) for name in OURS]
+    workers += [started(name, theirs, huge_pages=options.huge_pages_for_all) for name in options.only]
+    rounds(workers, options.rounds, options.patience, OURS, lambda line: print(line, flush=True))
     by_name = {worker.name: worker for worker in workers}
     same_numbers(by_name)
-    clock = clock_of(workers)
+    clock = "clock" if is_calm(workers) else "cpu"
     rows = [replace(row, calm=clock == "clock") for row in compared(by_name, clock, SIZES)]
     print("\nours : peer" + " " * 36 + "ours      peer           ratio     bar")
     print("\n".join(row.line() for row in rows))

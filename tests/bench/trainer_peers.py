@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PEERS = ("liger-kernel==0.8.5", "trl==1.16.0")
+PEERS = ("liger-kernel==0.8.5", "trl==1.16.0", "torchdistill==1.1.5", "torchvision==0.29.2")
 
 
 def peers_python(folder: Path, torch_version: str) -> Path:

@@ -13,19 +13,15 @@ heads are there before, and so are not counted; gradients are.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from machine import CORES, busy, reset_peak, resident
 from torch import Tensor
-
-TICKS = os.sysconf("SC_CLK_TCK")
-CORES = os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -182,24 +178,10 @@ def gemm(side: int = 2048, repeats: int = 4) -> dict[str, float]:
     return {"clock": clock, "cpu": cpu, "flop": 2 * side**3}
 
 
-def resident(field: str) -> int:
-    """Bytes: VmRSS now, VmHWM at most since it was reset."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) * 1024
-
-
-def busy() -> float:
-    """CPU seconds that the whole machine was busy with anything."""
-    user, nice, system, _, _, irq, softirq, *_ = map(
-        int, Path("/proc/stat").read_text().splitlines()[0].split()[1:]
-    )
-    return (user + nice + system + irq + softirq) / TICKS
-
-
 def measured(it: Inputs, loss: Loss) -> dict[str, float]:
     """One pass."""
     it.student.grad = it.student_head.grad = None
-    Path("/proc/self/clear_refs").write_text("5")
+    reset_peak()
     before, own, all_of_it, begin = resident("VmRSS"), time.process_time(), busy(), time.perf_counter()
     value = loss()
     value.backward()

@@ -1,0 +1,139 @@
+"""Ours for `trainer_epochs.py`: whole jobs by the trainer, and the plainest loops that one could write over the same data.
+
+Arguments: what, and the folder of `epochs_material`. A line on standard input is one pass; the answer says what the
+fastest epoch took. Epochs of a job are those that the trainer measures itself: its steps, without validation and checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from machine import CORES, busy
+from torch import Tensor, nn
+
+from distill_api.contract import TrainerConfig
+from distill_trainer import program
+from distill_trainer.batch import Batch
+from distill_trainer.check import check
+from distill_trainer.order import epoch_batches
+from distill_trainer.stop import StopSignal
+from distill_trainer.tasks import kit_of
+
+EPOCHS = 2
+TASKS = {"image": "ImageClassification", "text": "CausalLM"}
+DATA = {"image": {"format": "Idx"}, "text": {"format": "Text"}}
+BATCH = {"image": 64, "text": 8}
+CACHED = {"image": {"encoding": "Dense"}, "text": {"encoding": "TopK", "topK": 64}}
+
+
+def job(kind: str, root: Path, mode: str) -> dict[str, Any]:
+    """A trainer.json. Outputs of the teacher are stored once, for all passes."""
+    outputs: dict[str, Any] = {"mode": mode}
+    if mode == "Cached":
+        outputs |= {**CACHED[kind], "store": {"uri": f"file://{root}/{kind}/store"}}
+    long = {"packing": True, "maxTokens": 128} if kind == "text" else {}
+    return {
+        "job": {"name": "bench"},
+        "task": TASKS[kind],
+        "teacher": {"huggingFace": {"id": f"file://{root}/{kind}/teacher"}},
+        "student": {"huggingFace": {"id": f"file://{root}/{kind}/student"}},
+        "dataset": {"files": {"uri": f"file://{root}/{kind}/data", **DATA[kind]}, **long},
+        "objective": {"alpha": 0.5, "temperature": 1.0},
+        "training": {"epochs": EPOCHS, "batchSize": BATCH[kind], "learningRate": 0.001},
+        "teacherOutputs": outputs,
+        "output": {"uri": f"file://{root}/{kind}/out-{mode}"},
+        "recipeDigest": "sha256:" + "00" * 32,
+    }
+
+
+def trained(kind: str, root: Path, mode: str) -> Callable[[], float]:
+    """The whole job anew; seconds of its fastest epoch."""
+    document, out = job(kind, root, mode), root / kind / f"out-{mode}"
+    (root / kind).mkdir(exist_ok=True)
+    config = root / kind / f"trainer-{mode}.json"
+    config.write_text(json.dumps(document), encoding="utf-8")
+    os.environ["DISTILL_TERMINATION_LOG"] = str(root / kind / f"outcome-{mode}.json")
+
+    def seconds() -> float:
+        shutil.rmtree(out, ignore_errors=True)
+        if program.run("train", config, StopSignal()):
+            raise RuntimeError(Path(os.environ["DISTILL_TERMINATION_LOG"]).read_text(encoding="utf-8"))
+        found = next(out.glob("versions/*/result.json"))
+        history: list[dict[str, float]] = json.loads(found.read_text(encoding="utf-8"))["detail"]["history"]
+        return min(epoch["seconds"] for epoch in history)
+
+    return seconds
+
+
+def labels_alone(student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
+    """Cross-entropy over whole logits; the teacher's forward pass before it, where there is one."""
+    if teacher is not None:
+        with torch.inference_mode():
+            teacher(batch.inputs)
+    logits = student(batch.inputs)
+    return F.cross_entropy(logits.flatten(0, -2), batch.labels.flatten())
+
+
+def plain(kind: str, root: Path, *, with_teacher: bool) -> Callable[[], float]:
+    """Batches in the same order, cross-entropy, AdamW; seconds of the fastest epoch."""
+    config = TrainerConfig.model_validate(job(kind, root, "Online"))
+    contract = check(config)
+    split = kit_of(config.task).load(config, contract.sources).train
+    student, teacher = (
+        model.build(contract.signature).eval() for model in (contract.student, contract.teacher)
+    )
+    optimizer = torch.optim.AdamW(student.parameters(), lr=0.001)
+
+    def epoch(order: Iterable[Tensor]) -> float:
+        began = time.perf_counter()
+        student.train()
+        for indices in order:
+            loss = labels_alone(student, teacher if with_teacher else None, split.batch(indices))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        return time.perf_counter() - began
+
+    def seconds() -> float:
+        size = config.training.batch_size
+        orders = [epoch_batches(len(split), size, seed=0, epoch=1 + n) for n in range(EPOCHS)]
+        return min(epoch(order) for order in orders)
+
+    return seconds
+
+
+def pass_of(what: str, root: Path) -> Callable[[], float]:
+    """`image cached`, `text online`, `image labels`, `text teacher + labels`, …"""
+    kind, _, way = what.partition(" ")
+    if way in {"cached", "online"}:
+        return trained(kind, root, way.capitalize())
+    return plain(kind, root, with_teacher=way == "teacher + labels")
+
+
+def main() -> None:
+    """Answer lines."""
+    logging.basicConfig(level=logging.ERROR)
+    os.environ["DISTILL_HTTP_PORT"] = "0"
+    answer, sys.stdout = sys.stdout, sys.stderr
+    seconds = pass_of(sys.argv[1], Path(sys.argv[2]))
+    print(json.dumps({"ready": 1}), file=answer, flush=True)
+    for _ in sys.stdin:
+        everybody, own, began = busy(), time.process_time(), time.perf_counter()
+        clock = seconds()
+        mine, whole = time.process_time() - own, time.perf_counter() - began
+        others = max(0.0, busy() - everybody - mine) / (whole * CORES)
+        print(json.dumps({"clock": clock, "others": others}), file=answer, flush=True)
+
+
+if __name__ == "__main__":
+    main()
