@@ -238,6 +238,17 @@ BAD = {
         {"spec.student": {"timm": {"name": "hf-hub:org/model"}}},
         ("spec.student.timm.name: ", "hf-hub:org/model", "must be the plain name of an architecture"),
     ),
+    "broken texts": (
+        {
+            "spec.task": "TextClassification",
+            "spec.dataset": {"files": {"uri": "pvc://data/x", "format": "Csv"}, "maxBrokenSamples": 3},
+        },
+        ("spec.dataset.maxBrokenSamples: ", "leaves out pictures"),
+    ),
+    "broken pictures of a data set that is there": (
+        {"spec.dataset.maxBrokenSamples": 3},
+        ("spec.dataset.maxBrokenSamples: ", "which this data has none of: remove it"),
+    ),
     "empty gate": (
         {"spec.gate": {}},
         ("spec.gate: ", "set maxDropVsTeacher or minValue (or both): without them nothing is judged"),

@@ -38,6 +38,12 @@ _MESSAGES_ARE_OF_CHAT = Rule(
     "has an effect with task CausalLM alone: remove it",
     field="dataset.columns.messages",
 )
+_BROKEN_ONES_ARE_PICTURES = Rule(
+    "self.dataset.maxBrokenSamples == 0 || (self.task == 'ImageClassification' && !has(self.dataset.builtin) && "
+    "!(has(self.dataset.files) && self.dataset.files.format == 'Idx'))",
+    "leaves out pictures that are files or cells of a table, which this data has none of: remove it",
+    field="dataset.maxBrokenSamples",
+)
 _PACKING_IS_OF_DOCUMENTS = Rule(
     "!has(self.dataset.packing) || self.task == 'CausalLM'",
     "has an effect with task CausalLM alone: remove it",
@@ -58,6 +64,7 @@ class DistillationJobSpec(ApiModel):
         _GATE_USES_MEASURED_INTERVALS,
         _TOKENS_ARE_OF_TEXT,
         _MESSAGES_ARE_OF_CHAT,
+        _BROKEN_ONES_ARE_PICTURES,
         _PACKING_IS_OF_DOCUMENTS,
         _TOKENS_ARE_RIGHT_OR_WRONG,
         *RULES,
@@ -137,6 +144,9 @@ class DistillationJobSpec(ApiModel):
         language = self.task is Task.CAUSAL_LM
         _TOKENS_ARE_OF_TEXT.check(holds=self.dataset.max_tokens is None or not pictures)
         _MESSAGES_ARE_OF_CHAT.check(holds=self.dataset.columns.messages is None or language)
+        _BROKEN_ONES_ARE_PICTURES.check(
+            holds=self.dataset.max_broken_samples == 0 or (pictures and self.dataset.has_picture_files)
+        )
         _PACKING_IS_OF_DOCUMENTS.check(holds=self.dataset.packing is None or language)
         _TOKENS_ARE_RIGHT_OR_WRONG.check(holds=self.evaluation.metric is Metric.ACCURACY or not language)
         return self

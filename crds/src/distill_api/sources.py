@@ -281,3 +281,14 @@ class Dataset(ApiModel):
         default=None,
         description="Train on this many samples only, drawn by the seed, equally from each class.",
     )
+    max_broken_samples: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
+        default=0,
+        description="Task ImageClassification: pictures that cannot be read are left out, named and counted, as long as they are "
+        "no more than this in all splits together. With 0 the first one ends the job before training. With more, every "
+        "picture is decoded once before training.",
+    )
+
+    @property
+    def has_picture_files(self) -> bool:
+        """Whether a picture of it is a file or a cell of a table, which can be broken by itself."""
+        return self.builtin is None and (self.files is None or self.files.format is not FileFormat.IDX)

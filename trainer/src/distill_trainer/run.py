@@ -21,7 +21,7 @@ from distill_trainer.check import Contract, check
 from distill_trainer.checkpoint import CheckpointStore, Identity
 from distill_trainer.checkpointing import enable_checkpointing
 from distill_trainer.data import DataSet
-from distill_trainer.errors import ContractBroken
+from distill_trainer.errors import ContractBroken, UserError
 from distill_trainer.fused_path import FUSED, FusedPath, fused_path, not_fused
 from distill_trainer.judging import Reading
 from distill_trainer.loop import Trainer
@@ -63,6 +63,8 @@ def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal, ranks: 
     device = seed_everything(config.training.seed)
     output = uris.resolve(config.output.uri, field="output.uri")
     data = kit_of(config.task).load(config, contract.sources)
+    _refuse_other_data(data, ranks)
+    contract = _with_what_was_read(contract, data)
     models = _load_models(contract, device, config.training)
     identity = Identity(config.recipe_digest, data.digest, models.teacher_digest)
     earlier = ranks.from_leader(
@@ -87,6 +89,33 @@ def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal, ranks: 
     answer = ranks.from_leader(publish(finished, board, stop) if ranks.leads else None)
     assert answer is not None  # noqa: S101 - the leader's
     return answer
+
+
+def _refuse_other_data(data: DataSet, ranks: Ranks) -> None:
+    """Processes that see other samples would take other steps, and wait for each other for ever."""
+    if ranks.from_leader(data.digest) != data.digest:
+        raise UserError(
+            "DataDiffers",
+            f'process {ranks.rank} reads other samples of dataset "{data.name}" than the first one: give all of them the same '
+            "files, and change none during training",
+        )
+
+
+def _with_what_was_read(contract: Contract, data: DataSet) -> Contract:
+    """What only reading the samples tells: how many there are, and what is said of them."""
+    for warning in data.warns:
+        log.warning("%s", warning)
+    new = tuple(note for note in data.says if note not in contract.notes)
+    for note in new:
+        log.info("%s", note)
+    return replace(
+        contract,
+        warnings=(*contract.warnings, *data.warns),
+        notes=(*contract.notes, *new),
+        stages=tuple(
+            tuple(replace(plan, samples=len(data.train)) for plan in stage) for stage in contract.stages
+        ),
+    )
 
 
 def seed_everything(seed: int) -> torch.device:

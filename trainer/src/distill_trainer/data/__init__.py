@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from distill_api.sources import Dataset
 from distill_trainer.data.arrange import arrange
+from distill_trainer.data.broken import without_broken
 from distill_trainer.data.dataset import DataSet, Description, Opened, Split
 from distill_trainer.data.sources import open_source
 from distill_trainer.data.tables import pictures_of
@@ -37,10 +38,10 @@ def describe(dataset: Dataset, *, seed: int = 0, opener: Opener = open_pictures)
 def load(dataset: Dataset, *, seed: int, opener: Opener = open_pictures) -> DataSet:
     """The data of one run; `seed` cuts splits that the source lacks and draws `dataset.limit`.
 
-    Reads every file once for the digest, so a picture that is no picture is named here and not hours later.
+    Reads every file once for the digest, so a picture that is no picture is named or left out here and not hours later.
     Raises ContractBroken.
     """
-    opened = opener(dataset)
+    opened, warns = without_broken(opener(dataset), dataset)
     parts = arrange(opened, dataset, seed=seed)
     digests = "".join(part.digest() for part in (parts.train, parts.validation, parts.test))
     digest = "sha256:" + hashlib.sha256(digests.encode()).hexdigest()
@@ -53,4 +54,5 @@ def load(dataset: Dataset, *, seed: int, opener: Opener = open_pictures) -> Data
         parts.test,
         digest,
         opened.says + parts.says,
+        warns,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from distill_api.sources import Dataset, Splits
@@ -51,7 +50,7 @@ class _Parts:
         self._names = names
         self._seed = seed
         self._source = self._required("train")
-        self._rows = torch.arange(len(self._source))
+        self._rows = self._source.rows
         self._whole = len(self._source)
 
     def of(self, field: str, share: float) -> Selection:
@@ -106,7 +105,7 @@ class _Parts:
 
 
 def _all(source: SourceSplit) -> Selection:
-    return Selection(source, torch.arange(len(source)))
+    return Selection(source, source.rows)
 
 
 def _refuse_overlap(names: Splits) -> None:

@@ -62,20 +62,31 @@ class Content(Protocol):
         ...
 
     def digest(self) -> str:
-        """Hexadecimal digest of every sample's content. Raises ContractBroken that names those that are broken."""
+        """Hexadecimal digest of every sample's content."""
         ...
 
 
 @dataclass(frozen=True)
 class SourceSplit:
-    """A part as the source holds it; `labels` is int64 [N] on the CPU, all 0 where samples have none of their own."""
+    """A part as the source holds it; `labels` is int64 [N] on the CPU, all 0 where samples have none of their own.
+
+    Rows that are `left_out` belong to no part of the data.
+    """
 
     ids: Sequence[str]
     labels: Tensor
     content: Content
+    left_out: tuple[int, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.labels) - len(self.left_out)
+
+    @property
+    def rows(self) -> Tensor:
+        """Those that count, int64, in order."""
+        counts = torch.ones(len(self.labels), dtype=torch.bool)
+        counts[list(self.left_out)] = False
+        return counts.nonzero().flatten()
 
 
 @dataclass(frozen=True)
@@ -131,7 +142,10 @@ class Selection:
 
 @dataclass(frozen=True)
 class DataSet:
-    """The data of one run. `shape` is (channels, height, width) of pictures; `says` are sentences for log, check and report."""
+    """The data of one run. `shape` is (channels, height, width) of pictures; `says` are sentences for log, check and report.
+
+    `warns` are sentences about samples that were left out.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -141,6 +155,7 @@ class DataSet:
     test: Split
     digest: str
     says: tuple[str, ...] = field(default=())
+    warns: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True)

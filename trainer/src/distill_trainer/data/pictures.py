@@ -24,6 +24,8 @@ KEPT_BYTES = 256 * 1024 * 1024
 LOOKED_AT = 512
 """Pictures whose header decides about the form of all."""
 NAMED = 5
+AT_ONCE = 256
+"""Pictures that are handed to the decoders together, so that a million results never wait for each other."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,15 @@ class Pictures:
             cell = self.read(row)
         except OSError as error:
             raise BrokenPictureError(error.strerror or "it cannot be read") from error
-        return images.decode(cell, form) if isinstance(cell, bytes) else arrays.decode_numbers(cell, form)
+        return _decoded(cell, form)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Digest of a split's content, and why which rows are no pictures."""
+
+    digest: str
+    broken: dict[int, str]
 
 
 class DecodedPixels:
@@ -65,6 +75,12 @@ class DecodedPixels:
         self._keeps = count * torch.Size(form.shape).numel() <= KEPT_BYTES
         self._kept = torch.empty((count if self._keeps else 0, *form.shape), dtype=torch.uint8)
         self._have = torch.zeros(count, dtype=torch.bool)
+        self._looked: Looked | None = None
+
+    @property
+    def pictures(self) -> Pictures:
+        """What is decoded."""
+        return self._pictures
 
     def read(self, rows: Tensor) -> Samples:
         """float32 [B, C, H, W] in [0, 1]. Raises ContractBroken that names pictures which are broken."""
@@ -81,27 +97,52 @@ class DecodedPixels:
         return any_tensor(self.read(torch.tensor([row])).inputs)[0]
 
     def digest(self) -> str:
-        """Digest of every picture's undecoded content. Small sets are decoded on the way, larger ones looked into."""
-        return self._digest
+        """Digest of every picture's undecoded content, broken ones' too."""
+        return self.looked_into().digest
 
-    @functools.cached_property
-    def _digest(self) -> str:
-        content, broken = hashlib.sha256(str(self._form).encode()), {}
-        for row, name in enumerate(self._pictures.ids):
-            try:
-                cell = self._pictures.read(row)
-                content.update(cell if isinstance(cell, bytes) else repr(cell).encode())
-                self._look_into(row, cell)
-            except (BrokenPictureError, OSError) as error:
-                broken[name] = str(error)
-        if broken:
-            raise _broken(broken, len(self._pictures.ids), self._pictures.field)
-        return content.hexdigest()
+    def looked_into(self, *, whole: bool = False) -> Looked:
+        """What is found by reading every file once, in the first call.
 
-    def _look_into(self, row: int, cell: Any) -> None:
+        Pictures that stay in memory are decoded on the way, and all of them where `whole` asks for it; of others the
+        header is looked into. Raises ContractBroken where a file is there and cannot be read, which is no fault of the data.
+        """
+        if self._looked is None:
+            self._looked = self._look(whole=whole)
+        return self._looked
+
+    def _look(self, *, whole: bool) -> Looked:
+        content, broken = hashlib.sha256(str(self._form).encode()), dict[int, str]()
+        look = functools.partial(self._look_at, whole=whole)
+        count = len(self._pictures.ids)
+        for start in range(0, count, AT_ONCE):
+            rows = range(start, min(start + AT_ONCE, count))
+            for row, (read, fault) in zip(rows, _decoders().map(look, rows), strict=True):
+                content.update(read)
+                broken |= {row: fault} if fault else {}
+        return Looked(content.hexdigest(), broken)
+
+    def _look_at(self, row: int, *, whole: bool) -> tuple[bytes, str]:
+        """The bytes that are there, and why they are no picture; empty where they are one."""
+        cell = None
+        try:
+            cell = self._pictures.read(row)
+            self._look_into(row, cell, whole=whole)
+        except (BrokenPictureError, FileNotFoundError) as error:
+            return _bytes(cell), str(error)
+        except OSError as error:
+            raise ContractBroken(
+                "DatasetUnreadable",
+                f"{self._pictures.field}: {self._pictures.ids[row]} is there and cannot be read ({error.strerror}); mend the "
+                "volume, and start again",
+            ) from error
+        return _bytes(cell), ""
+
+    def _look_into(self, row: int, cell: Any, *, whole: bool) -> None:
         if self._keeps:
-            self._kept[row] = self._pictures.decode(row, self._form)
+            self._kept[row] = _decoded(cell, self._form)
             self._have[row] = True
+        elif whole:
+            _decoded(cell, self._form)
         elif isinstance(cell, bytes):
             images.form_of(cell)
 
@@ -111,13 +152,18 @@ class DecodedPixels:
                 return self._pictures.decode(row, self._form)
             except BrokenPictureError as error:
                 name = {self._pictures.ids[row]: str(error)}
-                raise _broken(name, len(self._pictures.ids), self._pictures.field) from error
+                raise broken_pictures(name, len(self._pictures.ids), self._pictures.field) from error
 
         return list(_decoders().map(decode, rows))
 
 
-@functools.cache
 def _decoders() -> ThreadPoolExecutor:
+    """This process's own: threads do not live on in a fork."""
+    return _decoders_of(os.getpid())
+
+
+@functools.cache
+def _decoders_of(_process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="decode")
 
 
@@ -138,14 +184,29 @@ def common_form(pictures: Sequence[Pictures]) -> tuple[Form, tuple[str, ...]]:
     try:
         some.decode(0, Form(grey=True, height=1, width=1))
     except BrokenPictureError as error:
-        raise _broken({some.ids[0]: str(error)}, len(some.ids), some.field) from error
+        raise broken_pictures({some.ids[0]: str(error)}, len(some.ids), some.field) from error
     raise ContractBroken("BrokenPictures", f"{some.field}: no picture can be read")
 
 
-def _broken(why: dict[str, str], total: int, field: str) -> ContractBroken:
-    named = ", ".join(f"{name} ({reason})" for name, reason in list(why.items())[:NAMED])
-    more = f" and {len(why) - NAMED} more" if len(why) > NAMED else ""
+def broken_pictures(why: dict[str, str], total: int, field: str, *, limit: int = 0) -> ContractBroken:
+    """The fault that names pictures with the reason of each, `why`; `limit` is how many may be left out."""
+    allowed = f", and dataset.maxBrokenSamples allows {limit}" if limit else ""
     return ContractBroken(
         "BrokenPictures",
-        f"{field}: {len(why)} of {total} pictures cannot be read: {named}{more}; replace or remove them",
+        f"{field}: {len(why)} of {total} pictures cannot be read{allowed}: {named(why)}; replace or remove them, or set "
+        f"dataset.maxBrokenSamples to {len(why)} or more to leave them out",
     )
+
+
+def named(why: dict[str, str]) -> str:
+    """The first of them, each with its reason."""
+    first = ", ".join(f"{name} ({reason})" for name, reason in list(why.items())[:NAMED])
+    return first + (f" and {len(why) - NAMED} more" if len(why) > NAMED else "")
+
+
+def _decoded(cell: Any, form: Form) -> Tensor:
+    return images.decode(cell, form) if isinstance(cell, bytes) else arrays.decode_numbers(cell, form)
+
+
+def _bytes(cell: Any) -> bytes:
+    return cell if isinstance(cell, bytes) else repr(cell).encode()
