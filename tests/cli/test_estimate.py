@@ -26,16 +26,16 @@ def rows(answer, title):
 
 
 def test_a_plan_on_paper(distill):
-    """8B on 64 ranks: 4·8e9/64 + 2·2·128256·4096 bytes are 2.4 GiB of parameters; the rest in the same way."""
+    """8B on 64 ranks: 4·8e9/64 + 2·(2·128256·4096 + 2·12·4096²) bytes are 3.2 GiB of parameters; the rest in the same way."""
     answer = distill(*PAPER)
     assert answer.code == 0, answer.error
     assert "3.85e21 with the teacher online" in answer.out  # (6·8e9 + 2·70e9)·5e6·4096
     assert "989TFLOP/s (H100 SXM by its data sheet), of which 40% are reached" in answer.out
     (last,) = [row for row in rows(answer, "Each rank") if row[:2] == ["64", "FSDP"]]
     assert " ".join(last) == (
-        "64 FSDP 2.4 GiB 1.4 GiB 954 MiB 34.0 GiB 8.1 GiB 376 MiB 47.2 GiB yes 42.2 h 42.2 h 48.0 GiB/s"
+        "64 FSDP 3.2 GiB 2.8 GiB 954 MiB 34.0 GiB 13.1 GiB 380 MiB 54.4 GiB yes 42.2 h 42.2 h 48.0 GiB/s"
     )
-    assert ["HiddenState", "16,384", "B", "305", "TiB"] in [row[:5] for row in rows(answer, "stored once")]
+    assert ["HiddenState", "32,768", "B", "610", "TiB"] in [row[:5] for row in rows(answer, "stored once")]
     assert "The teacher on ranks of its own, sharded: 48 of 64" in answer.out
 
 

@@ -23,7 +23,7 @@ def test_two_linear_layers():
     network = on_meta(lambda: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)))
     counted = count_network(network, example(4, 8), 4, element=4)
     assert counted.parameters == 8 * 16 + 16 + 16 * 3 + 3
-    assert counted.largest == 8 * 16 + 16
+    assert (counted.largest, counted.beside) == (0, counted.parameters)  # no list of layers within it
     assert counted.flops == 2 * (8 * 16 + 16 * 3)
     assert counted.saved == (8 + 16) * 4
     assert counted.passing == 2 * 16 * 4
@@ -63,7 +63,7 @@ def test_a_tensor_that_is_shared_counts_once():
     tokens = torch.empty(2, 5, dtype=torch.int64, device="meta")
     counted = count_network(network, tokens, 2, element=4)
     assert counted.parameters == 40 + 3 * 16
-    assert counted.largest == 40
+    assert (counted.largest, counted.beside) == (16, 40)
     assert counted.flops == 2 * 5 * (3 * 16 + 40)
     assert counted.width == 4
 
@@ -84,5 +84,6 @@ def test_a_transformer_of_text():
     counted = count_network(network, inputs, 2, element=4)
     each = 2 * (tokens * 12 * width**2 + 2 * tokens**2 * width)
     assert counted.flops == layers * each + 2 * (width**2 + 3 * width)
-    assert counted.largest == 512 * width + 100 * width + 2 * width + 2 * width  # the embeddings
+    assert counted.largest == 12 * width**2 + 13 * width
+    assert counted.beside == counted.parameters - layers * counted.largest  # embeddings, pooler and head
     assert counted.width == width

@@ -66,7 +66,11 @@ def test_a_ring_all_reduce_is_two_halves():
         (f.class_bytes(65_537), 3),
         (f.hidden_state_bytes(8192, 2), 16_384),
         (f.logits_bytes(256, 128_256), 3 * 4 * 256 * 128_256),
-        (f.gathered_bytes(1000, 2), 4000),
+        (f.gathered_bytes(1000, 300, 2), 2 * (2 * 1000 + 300)),
+        # 130 rows of this vocabulary are a block on a GPU.
+        (f.fused_logits_bytes(256, 128_256, 2), 128_256 * (256 * 2 * 2 + 4 * 4 * 130)),
+        (f.fused_logits_bytes(256, 128_256, 2, models=1), 128_256 * (256 * 2 + 4 * 4 * 130)),
+        (f.fused_logits_bytes(5, 100, 4), 100 * (5 * 8 + 4 * 4 * 5)),
     ],
 )
 def test_sizes(size, expected):

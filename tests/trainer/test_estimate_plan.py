@@ -17,8 +17,12 @@ from distill_trainer.estimate.plan import (
     step_bytes,
 )
 
-STUDENT = Network("student", parameters=1000, largest=100, flops=2000, saved=50, passing=10, width=8)
-TEACHER = Network("teacher", parameters=9000, largest=300, flops=18_000, saved=0, passing=20, width=16)
+STUDENT = Network(
+    "student", parameters=1000, largest=100, flops=2000, saved=50, passing=10, width=8, beside=30
+)
+TEACHER = Network(
+    "teacher", parameters=9000, largest=300, flops=18_000, saved=0, passing=20, width=16, beside=70
+)
 WORK = Work(samples=64, positions=1, classes=10, epochs=3, batch=8)
 BF16 = Work(samples=64, positions=1, classes=10, epochs=3, batch=8, element=2)
 MACHINE = Machine(ranks=4, memory=100_000, peak=1000, utilisation=0.5)
@@ -38,7 +42,7 @@ def test_one_rank_in_32_bits():
 def test_autocast_keeps_copies_in_16_bits_beside_the_parameters():
     memory = rank_memory(STUDENT, TEACHER, BF16, 1, Strategy.DDP)
     assert memory.parameters == (4 + 2) * 1000
-    assert memory.teacher == 2 * 9000 + 8 * 20
+    assert memory.teacher == 4 * 9000 + 8 * 20
 
 
 def test_ddp_shares_out_the_batch_and_nothing_else():
@@ -48,12 +52,12 @@ def test_ddp_shares_out_the_batch_and_nothing_else():
     assert memory.teacher == 36_000 + 2 * 20
 
 
-def test_fsdp_shares_out_everything_but_two_units():
+def test_fsdp_shares_out_everything_but_two_layers_and_what_is_beside_them():
     memory = rank_memory(STUDENT, TEACHER, BF16, 4, Strategy.FSDP)
-    assert memory.parameters == 4 * 1000 / 4 + 2 * 100 * 2
-    assert memory.gradients == 4 * 1000 / 4 + 100 * 2
+    assert memory.parameters == 4 * 1000 / 4 + 2 * (2 * 100 + 30)
+    assert memory.gradients == 4 * 1000 / 4 + 2 * (100 + 30)
     assert memory.optimizer == 8 * 1000 / 4
-    assert memory.teacher == 2 * 9000 / 4 + 2 * 300 * 2 + 2 * 20
+    assert memory.teacher == 4 * 9000 / 4 + 2 * (2 * 300 + 70) + 2 * 20
 
 
 def test_micro_batch_and_chunk_bound_what_is_there_at_once():
@@ -62,12 +66,18 @@ def test_micro_batch_and_chunk_bound_what_is_there_at_once():
     assert (work.micro(8), work.passes(8)) == (1, 1)
     memory = rank_memory(STUDENT, TEACHER, work, 1, Strategy.DDP)
     assert memory.activations == 2 * 50
-    assert memory.logits == 3 * 4 * 64 * 10
+    assert memory.logits == 10 * 64 * (4 + 4 + 4 * 4)
+
+
+def test_a_share_of_the_batch_is_cut_as_the_job_says():
+    work = Work(samples=64, positions=1, classes=10, epochs=1, batch=24, cuts=3)
+    assert (work.micro(1), work.micro(2), work.micro(3)) == (8, 4, 3)
+    assert (work.passes(2), replace(work, micro_batch=2).passes(2)) == (3, 6)
 
 
 def test_a_teacher_apart_makes_its_own_logits_and_nothing_of_the_student():
     memory = rank_memory(None, TEACHER, WORK, 2, Strategy.FSDP)
-    assert memory.total == 4 * 9000 / 2 + 2 * 300 * 4 + 4 * 20 + 4 * 4 * 10
+    assert memory.total == 4 * 9000 / 2 + 4 * (2 * 300 + 70) + 4 * 20 + 4 * 4 * 10
 
 
 def test_cached_runs_the_teacher_once():
@@ -155,8 +165,8 @@ def test_a_transformer_on_paper():
     assert network.flops == 2 * 500_000 * 10
     assert network.training_flops == 6 * 500_000 * 10
     assert network.saved == 2 * 34 * 10 * 128
-    assert network.largest == 12 * 128**2
+    assert (network.largest, network.beside) == (12 * 128**2, 2 * 1000 * 128)
     wide = paper_network("p", 500_000, shape, positions=10, classes=10_000, element=2, checkpointing=True)
-    assert wide.largest == 10_000 * 128
+    assert (wide.largest, wide.beside) == (12 * 128**2, 2 * 10_000 * 128)
     assert wide.saved == (2 * 2 + 34) * 10 * 128
     assert wide.training_flops == 8 * 500_000 * 10

@@ -17,6 +17,7 @@ from fused_world import (
 )
 
 from distill_api.terms import KLVariant, Term, TermType
+from distill_trainer.chunks import block_rows, chunk_rows
 from distill_trainer.losses import kl_divergence
 from distill_trainer.losses.fused import Head, divergence_of, fused_kl
 from distill_trainer.losses.fused.divergences import (
@@ -26,7 +27,6 @@ from distill_trainer.losses.fused.divergences import (
     skewed,
     soft_targets,
 )
-from distill_trainer.losses.fused.sizes import block_rows, chunk_rows
 from distill_trainer.losses.kl_divergence import jensen_shannon as plain_jensen_shannon
 from distill_trainer.losses.kl_divergence import reverse_kl, skewed_kl
 from distill_trainer.losses.soft_target_cross_entropy import soft_target_cross_entropy
@@ -103,7 +103,7 @@ def test_the_size_of_chunks_does_not_matter(chunk):
 
 
 def test_several_blocks_in_a_chunk(monkeypatch):
-    monkeypatch.setattr("distill_trainer.losses.fused.sizes.BLOCK_ELEMENTS_CPU", 3 * WORDS)
+    monkeypatch.setattr("distill_trainer.chunks.BLOCK_ELEMENTS_CPU", 3 * WORDS)
     assert block_rows(ROWS, WORDS, "cpu") == 3
     it = world()
     found, wanted = fused_on(it, 2.0, chunk=ROWS).total, plain(kl_divergence, it, 2.0)

@@ -15,12 +15,12 @@ from distill_api.contract import ExitCode
 from distill_api.teacher_outputs import OutputsMode
 from distill_api.terms import LayerPair, Term
 from distill_api.training import Precision, Training
-from distill_trainer import loop, run
+from distill_trainer import chunks, loop, run
 from distill_trainer.batch import Batch
 from distill_trainer.fused_path import fused_path
 from distill_trainer.last_layer import last_layer
 from distill_trainer.losses import PlannedPair, Targets, TermPlan, build_objective
-from distill_trainer.losses.fused import NotFused, sizes
+from distill_trainer.losses.fused import NotFused
 from distill_trainer.models.text_network import TextNetwork
 from distill_trainer.step import Example, make_optimizer, train_step
 from distill_trainer.teacher_outputs import Online
@@ -209,7 +209,7 @@ class Widest(TorchDispatchMode):
 
 @pytest.mark.parametrize(("fused", "rows"), [(True, 4 * 2), (False, 3 * 9)])
 def test_no_tensor_holds_more_than_a_chunk_of_the_vocabulary(fused, rows, monkeypatch):
-    monkeypatch.setattr(sizes, "CHUNK_ELEMENTS", 2 * WORDS)
+    monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", 2 * WORDS)
     widest = Widest()  # rows of a chunk are two, and four tensors are worked with
     one_step(llama(intermediate_size=48), KL, fused=fused, watched=widest)
     assert widest.rows == rows

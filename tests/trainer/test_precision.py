@@ -4,8 +4,10 @@ import torch
 from torch import nn
 
 from distill_api.training import Precision, Training
+from distill_trainer.batch import Batch
 from distill_trainer.losses import Outputs, Targets, kl_objective
 from distill_trainer.step import Example, make_optimizer, train_step
+from distill_trainer.teacher_outputs import Online
 
 
 class Watched(nn.Module):
@@ -32,6 +34,17 @@ def one_step(precision):
         network, optimizer, kl_objective(0.3, 2.0), [example], rate=0.1, clip=None, precision=precision
     )
     return network, losses
+
+
+def test_a_teacher_beside_the_student_computes_as_it_does():
+    for precision, expected in ((Precision.FP32, torch.float32), (Precision.BF16, torch.bfloat16)):
+        teacher = Watched()
+        batch = Batch(
+            ["a"], torch.zeros(1, dtype=torch.long), torch.randn(1, 4), torch.zeros(1, dtype=torch.long)
+        )
+        said = Online(teacher, ["layer"], precision=precision).outputs(batch)
+        assert teacher.seen is said.logits.dtype is expected
+        assert teacher.layer.weight.dtype is torch.float32
 
 
 def test_bf16_is_of_the_passes_alone():

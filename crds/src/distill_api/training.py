@@ -45,7 +45,7 @@ class LearningRateSchedule(StrEnum):
 
 
 class Precision(StrEnum):
-    """What the networks compute in while they are trained; parameters, losses and steps are 32 bits in both."""
+    """What the networks compute in while the student is trained; parameters, losses and steps are 32 bits in both."""
 
     FP32 = "FP32"
     BF16 = "BF16"
@@ -109,7 +109,8 @@ class Training(ApiModel):
     )
     precision: Precision = Field(
         default=Precision.FP32,
-        description="FP32, or BF16: the student's passes in half the memory, parameters and losses in 32 bits all the same.",
+        description="FP32, or BF16: passes of the student, and of a teacher that runs beside it, in half the memory; parameters, losses "
+        "and stored outputs in 32 bits all the same.",
     )
     strategy: Strategy = Field(
         default=Strategy.DDP,

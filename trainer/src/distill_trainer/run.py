@@ -197,6 +197,7 @@ def _teacher_outputs(
         stop,
         at_once=at_once,
         fused=fused,
+        precision=config.training.precision,
     )
 
 
@@ -231,7 +232,7 @@ def _train(
         ranks.copy_leader(models.student)
         shard(models.student, ranks.world, device, config.training.precision)
         if contract.outputs.choice.mode is OutputsMode.ONLINE:
-            shard(models.teacher, ranks.world, device)
+            shard(models.teacher, ranks.world, device, config.training.precision)
     parts = Parts(
         student=models.student,
         teacher=teacher,

@@ -91,7 +91,10 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         "--batch-size", type=quantities.whole, metavar="B", help="samples of an optimizer step, all ranks"
     )
     group.add_argument(
-        "--micro-batch", type=quantities.whole, metavar="B", help="samples of a rank at once (default: all)"
+        "--micro-batch",
+        type=quantities.whole,
+        metavar="B",
+        help="samples of a rank at once (default: its share of a batch, cut as the job says)",
     )
     group.add_argument(
         "--precision",
@@ -105,7 +108,7 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         "--chunk",
         type=quantities.whole,
         metavar="P",
-        help="positions whose logits exist at once (default: 256 of text)",
+        help="positions whose logits exist at once (default: what the trainer takes)",
     )
     group.add_argument(
         "--top-k",
@@ -137,7 +140,7 @@ def _estimate(arguments: argparse.Namespace, console: Console) -> int:
             "or more --gpus"
         )
     tables.show_premises(console, *parts, found.said)
-    tables.show_ranks(console, *parts, found.machine)
+    tables.show_ranks(console, *parts, found.machine, found.strategy)
     tables.show_encodings(console, *parts, found.machine)
     tables.show_apart(console, *parts, found.machine, arguments.teacher_gpus)
     return 0

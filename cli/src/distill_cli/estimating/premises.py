@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distill_api.contract import TrainerConfig
 from distill_api.curriculum_rules import stages_of
-from distill_api.teacher_outputs import DEFAULT_TOP_K
-from distill_api.training import Optimizer, Precision, Task, Training
+from distill_api.teacher_outputs import DEFAULT_TOP_K, Encoding
+from distill_api.training import Optimizer, Precision, Strategy, Task, Training
 from distill_cli.errors import CommandError
 from distill_cli.estimating.quantities import short
 from distill_cli.figures import size
 from distill_cli.jobs import Job, claims_of, local_config, read_claims
+from distill_trainer.chunks import CHUNK_ELEMENTS, chunk_rows
 from distill_trainer.curriculum.pacing import share_of
 from distill_trainer.estimate.inputs import Machine, Network, Shape, Work, paper_network
 
@@ -24,7 +25,6 @@ MEMORY = 80 * 2.0**30
 _DATA_SHEET = {2: 989e12, 4: 67e12}
 """H100 SXM without sparsity, by bytes of a number: BF16 on tensor cores, FP32 without them."""
 _BYTES = {"BF16": 2, "FP16": 2, "FP32": 4}
-_CHUNK = 256
 _PAPER_NEEDS = ("samples", "sequence", "vocabulary")
 
 
@@ -37,6 +37,8 @@ class Premises:
     work: Work
     machine: Machine
     said: str
+    strategy: Strategy | None = None
+    """The job's; None on paper."""
 
 
 def premises(options: argparse.Namespace, job: Job | None) -> Premises:
@@ -50,7 +52,7 @@ def premises(options: argparse.Namespace, job: Job | None) -> Premises:
         raise CommandError(
             "name a job.yaml, or plan on paper with --teacher-parameters 70B --student-parameters 8B"
         )
-    return _counted(options, job, element)
+    return replace(_counted(options, job, element), strategy=job.spec.training.strategy)
 
 
 def _on_paper(options: argparse.Namespace, job: Job | None, element: int) -> Premises:
@@ -144,9 +146,22 @@ def _work(
         element=element,
         moments=2 if training.optimizer is Optimizer.ADAMW else 1,
         micro_batch=options.micro_batch,
-        chunk=options.chunk or (_CHUNK if positions > 1 else None),
+        chunk=options.chunk or (chunk_rows(CHUNK_ELEMENTS, classes) if fuses(job, positions) else None),
+        cuts=training.gradient_accumulation,
         top_k=options.top_k or (job and job.spec.teacher_outputs.top_k) or DEFAULT_TOP_K,
     )
+
+
+def fuses(job: Job | None, positions: int) -> bool:
+    """Whether the losses never hold logits over the whole vocabulary: docs/language-models.md says when."""
+    if job is None:
+        return positions > 1
+    from distill_trainer.losses.fused.objective import FUSED_TYPES  # noqa: PLC0415 - torch takes seconds
+
+    over_logits = [term for term in job.spec.objective.effective_terms if not term.pairs]
+    fused = len(over_logits) < 2 and all(term.type in FUSED_TYPES for term in over_logits)
+    stored = job.spec.teacher_outputs.encoding in {Encoding.DENSE, Encoding.SAMPLED}
+    return job.spec.task is Task.CAUSAL_LM and fused and not stored
 
 
 def _training(job: Job | None) -> Training:
@@ -174,8 +189,9 @@ def _ranks(options: argparse.Namespace, job: Job | None) -> int:
     """As asked for, or the job's GPUs on all its nodes."""
     if options.gpus:
         return int(options.gpus)
-    resources = job.spec.resources.wire() if job else {}
-    return max(int(resources.get("gpusPerNode", 1)) * int(resources.get("nodes", 1)), 1)
+    if job is None:
+        return 1
+    return max(job.spec.resources.gpus_per_node, 1) * job.spec.resources.nodes
 
 
 def _shape(given: tuple[int, int] | None, parameters: float) -> Shape:

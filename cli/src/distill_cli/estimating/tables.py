@@ -8,6 +8,7 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
+from distill_api.training import Strategy
 from distill_cli.estimating.quantities import science, short, span
 from distill_cli.figures import size
 from distill_trainer.estimate.inputs import Machine, Network, Work
@@ -44,8 +45,15 @@ def show_premises(console: Console, student: Network, teacher: Network, work: Wo
         console.print(f"{name:<8} {line}", highlight=False, markup=False, soft_wrap=True)
 
 
-def show_ranks(console: Console, student: Network, teacher: Network, work: Work, machine: Machine) -> None:
-    """Memory of one rank and time of the job, for each count of ranks."""
+def show_ranks(
+    console: Console,
+    student: Network,
+    teacher: Network,
+    work: Work,
+    machine: Machine,
+    strategy: Strategy | None,
+) -> None:
+    """Memory of one rank and time of the job, for each count of ranks; `strategy` is the job's own."""
     table = _table("ranks", "", *_HEADS, "total", "fits", "online", "stored", "sends")
     for row in rows(student, teacher, work, machine):
         table.add_row(*_rank(row, machine.memory))
@@ -53,6 +61,8 @@ def show_ranks(console: Console, student: Network, teacher: Network, work: Work,
         f"fits: within {USABLE:.0%} of {size(machine.memory)}, or only with the teacher's outputs stored. "
         "sends: what a rank must send to keep the online pace."
     )
+    if strategy is not None and machine.ranks > 1:
+        note += f" The job trains with {strategy.value} (training.strategy)."
     _show(console, "Each rank, and the whole job's time", table, note)
 
 

@@ -6,7 +6,6 @@ what it saves. Attention is counted as it runs without a GPU: the matrix of s×s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +20,8 @@ from distill_trainer.batch import Inputs
 from distill_trainer.checkpointing import check_checkpointing, enable_checkpointing
 from distill_trainer.estimate.formulas import FP32
 from distill_trainer.estimate.inputs import Network
-from distill_trainer.models import ModelSource, Signature, open_models
+from distill_trainer.models import ModelSource, Signature, count_parameters, open_models
+from distill_trainer.sharding import units
 from distill_trainer.tasks import Sources, kit_of
 from distill_trainer.text import shared_encoder
 
@@ -102,27 +102,18 @@ def count_network(network: nn.Module, example: Inputs, batch: int, element: int)
     with FlopCounterMode(display=False) as flops, torch.no_grad():
         network.eval()(example)
     watched = _watch_pass(network, example)
+    layers = list(units(network))
     saved = _saved_bytes(network.train(), example, element)
     return Network(
         name=type(network).__name__,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
-        largest=max((sum(p.numel() for p in unit.parameters()) for unit in _units(network)), default=0),
+        parameters=count_parameters(network),
+        largest=max(map(count_parameters, layers), default=0),
         flops=flops.get_total_flops() / batch,
         saved=saved / batch,
         passing=watched.largest * element / batch,
         width=watched.width,
+        beside=count_parameters(network) - sum(map(count_parameters, layers)),
     )
-
-
-def _units(network: nn.Module) -> Iterator[nn.Module]:
-    """What FSDP would gather at once: the entries of lists of layers, and what lies beside them."""
-    for child in network.children():
-        lists = isinstance(child, nn.ModuleList | nn.Sequential)
-        inside = any(isinstance(part, nn.ModuleList) for part in child.modules())
-        if lists or inside:
-            yield from child.children() if lists else _units(child)
-        else:
-            yield child
 
 
 @dataclass

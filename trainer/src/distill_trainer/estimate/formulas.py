@@ -8,10 +8,15 @@ Hoffmann et al. 2022, Chinchilla (https://arxiv.org/abs/2203.15556, appendix F);
 
 from __future__ import annotations
 
+from math import ceil
+
+from distill_trainer.chunks import WORK_TENSORS, block_rows
+
 FP32 = 4
-"""Bytes of a number in 32 bits: parameters, gradients, moments and the loss are kept in it whatever the precision."""
-GATHERED_UNITS = 2
-"""FSDP holds the unit that is computed and the next one, which is fetched meanwhile (ZeRO section 7.2.2)."""
+"""Bytes of a number in 32 bits: parameters, gradients, moments and the loss are kept in it whatever the precision, and so are
+a teacher's parameters and stored outputs."""
+GATHERED_LAYERS = 2
+"""FSDP holds the layer that is computed and the next one, which is fetched meanwhile (ZeRO section 7.2.2)."""
 LOSS_BUFFERS = 3
 """Student's logits, teacher's logits, and their gradient."""
 TRAINING_PASSES = 3
@@ -27,9 +32,12 @@ def optimizer_bytes(parameters: float, moments: int) -> float:
     return FP32 * moments * parameters
 
 
-def gathered_bytes(largest: float, element: int) -> float:
-    """What FSDP has whole at any time: two units of at most `largest` parameters, in the precision of the passes."""
-    return GATHERED_UNITS * largest * element
+def gathered_bytes(layer: float, beside: float, element: int) -> float:
+    """What FSDP has whole during a pass: two layers of at most `layer` parameters, and what lies `beside` the lists of layers.
+
+    That is embedding and head, which the losses need after the pass and whose gradient comes first.
+    """
+    return (GATHERED_LAYERS * layer + beside) * element
 
 
 def transformer_layer_parameters(width: float) -> float:
@@ -60,6 +68,17 @@ def checkpointed_bytes(layers: float, tokens: float, width: float, element: int)
 def logits_bytes(positions: float, classes: float, buffers: int = LOSS_BUFFERS) -> float:
     """Buffers of the loss in 32 bits for so many positions at once."""
     return buffers * FP32 * positions * classes
+
+
+def fused_logits_bytes(positions: float, classes: int, element: int, models: int = 2) -> float:
+    """Buffers of the fused losses: a chunk of each model's logits as it computes them, and the work on a block of them.
+
+    The student's gradient takes its logits' place. `chunks` says how many rows are
+    a chunk and, on a GPU, a block.
+    """
+    block = min(block_rows(ceil(positions), classes, "cuda"), positions)
+    chunks = models * positions * classes * element
+    return chunks + WORK_TENSORS * FP32 * block * classes
 
 
 def forward_flops(parameters: float, positions: float) -> float:

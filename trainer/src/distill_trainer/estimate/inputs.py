@@ -33,7 +33,7 @@ class Shape:
 class Network:
     """One model as the formulas need it; `flops`, `saved` and `passing` are of one sample.
 
-    `largest` is the parameters of its largest unit; `flops` those of a forward pass; `saved` the bytes kept for the
+    `largest` is the parameters of its largest layer, `beside` those that lie in no list of layers; `flops` those of a forward pass; `saved` the bytes kept for the
     backward pass, `passing` those of the largest step of a pass without one; `repeated` says that activations are
     computed twice; `width` is that of the last hidden state.
     """
@@ -46,6 +46,7 @@ class Network:
     passing: float
     width: int
     repeated: bool = False
+    beside: float = 0.0
 
     @property
     def training_flops(self) -> float:
@@ -69,12 +70,13 @@ def paper_network(
     return Network(
         name=name,
         parameters=parameters,
-        largest=max(f.transformer_layer_parameters(shape.width), classes * shape.width),
+        largest=f.transformer_layer_parameters(shape.width),
         flops=f.forward_flops(parameters, positions),
         saved=checkpointed if checkpointing else shape.layers * layer,
         passing=layer,
         width=shape.width,
         repeated=checkpointing,
+        beside=2 * classes * shape.width if positions > 1 else classes * shape.width,
     )
 
 
@@ -82,8 +84,8 @@ def paper_network(
 class Work:
     """What is to be done. `element` is bytes of a number in the passes (2: bfloat16), `moments` those of the optimizer.
 
-    `micro_batch` is samples of one rank and pass, as many as the global `batch` asks for when not given; `chunk` is
-    the positions whose logits exist at once, all when not given.
+    `micro_batch` is samples of one rank and pass; when not given a rank's share of the global `batch` is cut into `cuts`.
+    `chunk` is the positions whose logits exist at once; all when not given, as the plain losses have it.
     """
 
     samples: int
@@ -96,6 +98,7 @@ class Work:
     micro_batch: int | None = None
     chunk: int | None = None
     top_k: int = 64
+    cuts: int = 1
 
     @property
     def seen(self) -> float:
@@ -110,7 +113,7 @@ class Work:
     def micro(self, ranks: int) -> int:
         """Samples of one rank in one pass."""
         share = ceil(self.batch / ranks)
-        return min(self.micro_batch or share, share)
+        return min(self.micro_batch or ceil(self.batch / (ranks * self.cuts)), share)
 
     def passes(self, ranks: int) -> int:
         """Passes of one rank in one optimizer step."""

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
+from distill_api.training import Strategy
 from distill_trainer.estimate import formulas as f
 from distill_trainer.estimate.inputs import Machine, Network, Work
 
 USABLE = 0.9
 """Share of a device's memory that is planned with: the rest is the CUDA context, NCCL's buffers and fragmentation."""
-
-
-class Strategy(StrEnum):
-    """How ranks share a model."""
-
-    DDP = "DDP"
-    FSDP = "FSDP"
 
 
 @dataclass(frozen=True)
@@ -85,16 +78,14 @@ def rank_memory(
     """What lies on one of `ranks`; either model may be somewhere else."""
     shards = ranks if strategy is Strategy.FSDP else 1
     micro = work.micro(ranks)
-    positions = min(micro * work.positions, work.chunk or micro * work.positions)
-    buffers = f.LOSS_BUFFERS if student else 1  # a teacher apart makes its own logits and no gradient
-    logits = f.logits_bytes(positions, work.classes, buffers)
+    logits = _logits(work, micro, alone=student is None)
     held = _teacher(teacher, work, shards, micro)
     if student is None:
         return RankMemory(teacher=held, logits=logits)
     return RankMemory(
         parameters=f.FP32 * student.parameters / shards + _in_passes(student, work, shards),
         gradients=f.FP32 * student.parameters / shards
-        + (student.largest * work.element if shards > 1 else 0),
+        + ((student.largest + student.beside) * work.element if shards > 1 else 0),
         optimizer=f.optimizer_bytes(student.parameters, work.moments) / shards,
         activations=micro * student.saved,
         teacher=held,
@@ -145,9 +136,9 @@ def step_bytes(student: Network, teacher: Network, work: Work, ranks: int, strat
 
 def encodings(student: Network, teacher: Network, work: Work, machine: Machine) -> Iterator[Encoding]:
     """Each encoding's size, and how fast it is written in the first epoch and read in the others."""
-    sizes = {"Dense": f.dense_bytes(work.classes, work.element)}
+    sizes = {"Dense": f.dense_bytes(work.classes, f.FP32)}
     if teacher.width:
-        sizes["HiddenState"] = f.hidden_state_bytes(teacher.width, work.element)
+        sizes["HiddenState"] = f.hidden_state_bytes(teacher.width, f.FP32)
     if work.top_k < work.classes:
         sizes[f"TopK {work.top_k}"] = f.top_k_bytes(work.top_k, work.classes)
         sizes[f"Sampled {work.top_k}"] = f.sampled_bytes(work.top_k, work.classes)
@@ -178,13 +169,24 @@ def apart(
 def _in_passes(network: Network, work: Work, shards: int) -> float:
     """Parameters in the precision of the passes: FSDP's gathered units, or the 16-bit copies that autocast makes."""
     if shards > 1:
-        return f.gathered_bytes(network.largest, work.element)
+        return f.gathered_bytes(network.largest, network.beside, work.element)
     return work.element * network.parameters if work.element < f.FP32 else 0.0
 
 
+def _logits(work: Work, micro: int, *, alone: bool) -> float:
+    """Of a chunk with the fused losses, else of all; a teacher `alone` makes its own and no gradient."""
+    positions = micro * work.positions
+    if work.chunk is None:
+        return f.logits_bytes(positions, work.classes, 1 if alone else f.LOSS_BUFFERS)
+    positions = min(positions, work.chunk)
+    if alone:
+        return f.logits_bytes(positions, work.classes, 1)
+    return f.fused_logits_bytes(positions, work.classes, work.element)
+
+
 def _teacher(teacher: Network | None, work: Work, shards: int, micro: int) -> float:
-    """Frozen parameters in the precision of the passes, and the largest step of its pass."""
+    """Frozen parameters in 32 bits, and in the precision of the passes what FSDP gathers and the largest step of a pass."""
     if teacher is None:
         return 0.0
-    gathered = f.gathered_bytes(teacher.largest, work.element) if shards > 1 else 0.0
-    return work.element * teacher.parameters / shards + gathered + micro * teacher.passing
+    gathered = f.gathered_bytes(teacher.largest, teacher.beside, work.element) if shards > 1 else 0.0
+    return f.FP32 * teacher.parameters / shards + gathered + micro * teacher.passing

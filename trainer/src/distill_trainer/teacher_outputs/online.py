@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from torch import nn
 
-from distill_trainer.batch import Batch
+from distill_api.training import Precision
+from distill_trainer.batch import Batch, any_tensor
 from distill_trainer.last_layer import LastLayer
 from distill_trainer.layers import watch
 from distill_trainer.losses import Outputs
@@ -20,16 +22,23 @@ class Online:
     """Runs the teacher on each batch. The teacher never moves: eval mode, no gradient, its statistics frozen."""
 
     def __init__(
-        self, teacher: nn.Module, layers: Sequence[str] = (), last_layer: LastLayer | None = None
+        self,
+        teacher: nn.Module,
+        layers: Sequence[str] = (),
+        last_layer: LastLayer | None = None,
+        precision: Precision = Precision.FP32,
     ) -> None:
-        """With `last_layer` its input is given in place of logits."""
+        """With `last_layer` its input is given in place of logits. Passes are in `precision`, as the student's."""
+        self._low = precision is Precision.BF16
         self._last_layer = last_layer
         self._teacher = teacher.eval().requires_grad_(requires_grad=False)
         self._layers = tuple(layers)
 
     def outputs(self, batch: Batch) -> Outputs:
         """One forward pass. `clone` makes ordinary tensors of inference ones, which autograd could not save."""
-        with forward_alone([self._teacher]), watch(self._teacher, self._layers) as layers:
+        device = any_tensor(batch.inputs).device.type
+        low = torch.autocast(device, torch.bfloat16, enabled=self._low)
+        with forward_alone([self._teacher]), low, watch(self._teacher, self._layers) as layers:
             if self._last_layer is None:
                 said = Outputs(self._teacher(batch.inputs))
             else:

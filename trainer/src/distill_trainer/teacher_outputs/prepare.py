@@ -15,6 +15,7 @@ from torch import distributed, nn
 from distill_api.naming import digest, short
 from distill_api.teacher_outputs import Encoding as Kind
 from distill_api.teacher_outputs import OutputsMode
+from distill_api.training import Precision
 from distill_trainer.data import Split
 from distill_trainer.files import sync
 from distill_trainer.fused_path import FusedPath
@@ -62,10 +63,11 @@ def prepare(
     *,
     at_once: int,
     fused: FusedPath | None = None,
+    precision: Precision = Precision.FP32,
 ) -> Prepared:
     """Fill the store where there is to be one; with `fused` what goes into the last layer is given for logits. Raises Disrupted and UserError (StoreNotWritable)."""
     if plan.choice.mode is OutputsMode.ONLINE:
-        return Prepared(Online(teacher, plan.layers, fused.teacher if fused else None))
+        return Prepared(Online(teacher, plan.layers, fused.teacher if fused else None, precision))
     key = key_document(plan, origin)
     folder = plan.root / short(digest(key), 16)
     head = plan.head if plan.choice.encoding is Kind.HIDDEN_STATE else None

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distill_trainer.chunks import WORK_TENSORS, block_rows, slices
 from distill_trainer.losses.fused.gradients import Gradients
 from distill_trainer.losses.fused.head import Head
-from distill_trainer.losses.fused.row_losses import WORK_TENSORS, Block, RowLoss
-from distill_trainer.losses.fused.sizes import block_rows, slices
+from distill_trainer.losses.fused.row_losses import Block, RowLoss
 
 
 @dataclass(frozen=True)

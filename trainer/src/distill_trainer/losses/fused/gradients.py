@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from distill_trainer.chunks import slices
 from distill_trainer.losses.fused.head import Head
-from distill_trainer.losses.fused.sizes import slices
 
 SLICE_COLUMNS = 8192
 """Columns of one product where the sum is wider than the product: bounds the memory of what is added."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from distill_trainer.chunks import chunk_rows
 from distill_trainer.losses.combined import LossParts
 from distill_trainer.losses.fused.divergences import Divergence, forward
 from distill_trainer.losses.fused.function import FusedLoss, Pass
@@ -22,7 +23,6 @@ from distill_trainer.losses.fused.inputs import (
     weighed_labels,
 )
 from distill_trainer.losses.fused.row_losses import CrossEntropyRows, DistillationRows, Labels, RowLoss
-from distill_trainer.losses.fused.sizes import chunk_rows
 from distill_trainer.losses.fused.top_k_rows import TopKRows
 from distill_trainer.losses.rows import Count, flat_rows
 from distill_trainer.losses.sparse import TopKTeacher

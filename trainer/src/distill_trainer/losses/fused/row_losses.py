@@ -15,8 +15,6 @@ from torch import Tensor
 
 from distill_trainer.losses.fused.divergences import Divergence, Softened, soften_, softmax_into
 
-WORK_TENSORS = 4
-
 
 @dataclass(frozen=True)
 class Block:

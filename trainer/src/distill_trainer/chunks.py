@@ -1,7 +1,8 @@
-"""How many rows at once: for the matrix products (a chunk), and for the work between them (a block).
+"""How many rows of a vocabulary at once: for the matrix products (a chunk), and for the work between them (a block).
 
 Products want many rows, and memory bounds them: a chunk of each model's logits is alive. What is done to logits between
-the products is a dozen passes that compute little, so on a CPU they are made on blocks that stay in its cache.
+the products is a dozen passes that compute little, so on a CPU they are made on blocks that stay in its cache. Used by the fused losses, and by
+`estimate` without torch.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 CHUNK_ELEMENTS = 2**25
 """Logits of a chunk: 128 MiB in 32 bits, 256 rows of 128 256 words."""
 CHUNK_MULTIPLE = 64
+WORK_TENSORS = 4
+"""As large as a block, for what is done to it."""
 BLOCK_ELEMENTS_CPU = 2**19
 """Logits of a block: with the work tensors some 10 MiB."""
 BLOCK_ELEMENTS = 2**24
