@@ -249,6 +249,14 @@ BAD = {
         {"spec.dataset.maxBrokenSamples": 3},
         ("spec.dataset.maxBrokenSamples: ", "which this data has none of: remove it"),
     ),
+    "adapters of a builtin network": (
+        {"spec.student.lora": {"rank": 4}},
+        ("spec.student.lora: ", "adapts Transformers models: remove it"),
+    ),
+    "adapters of no rank": (
+        {"spec.student": {"huggingFace": {"id": "org/small"}, "lora": {"rank": 0}}},
+        ("spec.student.lora.rank: ", "greater than or equal to 1"),
+    ),
     "empty gate": (
         {"spec.gate": {}},
         ("spec.gate: ", "set maxDropVsTeacher or minValue (or both): without them nothing is judged"),

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from distill_api.base import ApiModel, Rule, Uri
+from distill_api.lora import Lora
 from distill_api.model_sources import PythonModel, TimmModel, TorchvisionModel
 
 HubId = Annotated[str, Field(min_length=1, max_length=256)]
@@ -33,6 +34,11 @@ _LAYERS_ARE_OF_TRANSFORMERS = Rule(
     f"!has(self.initFromTeacher) || has(self.huggingFace) || {_GIVEN} == 0",
     "copies layers of Transformers models: remove it, or name a model with huggingFace",
     field="initFromTeacher",
+)
+_ADAPTERS_ARE_OF_TRANSFORMERS = Rule(
+    f"!has(self.lora) || has(self.huggingFace) || {_GIVEN} == 0",
+    "adapts Transformers models: remove it, or name a model with huggingFace",
+    field="lora",
 )
 _ONE_START = Rule(
     "!has(self.initFromTeacher) || !has(self.weights)",
@@ -121,7 +127,7 @@ class InitFromTeacher(ApiModel):
 class Student(ApiModel):
     """The smaller model that is trained."""
 
-    cel = (_STUDENT_HAS_A_SOURCE, _LAYERS_ARE_OF_TRANSFORMERS, _ONE_START)
+    cel = (_STUDENT_HAS_A_SOURCE, _LAYERS_ARE_OF_TRANSFORMERS, _ONE_START, _ADAPTERS_ARE_OF_TRANSFORMERS)
 
     builtin: BuiltinModel | None = Field(
         default=None, description="A small network that ships with the trainer."
@@ -145,6 +151,12 @@ class Student(ApiModel):
         "layers alone; with it the student's own config must have as many, of the teacher's width.",
     )
 
+    lora: Lora | None = Field(
+        default=None,
+        description="Train low-rank adapters of a Transformers model instead of all its parameters. The version holds the "
+        "model with its adapters merged.",
+    )
+
     @model_validator(mode="after")
     def _check_start(self) -> Self:
         copied = self.init_from_teacher is not None
@@ -152,6 +164,7 @@ class Student(ApiModel):
         _STUDENT_HAS_A_SOURCE.check(holds=len(given) == 1 or (copied and not given))
         _LAYERS_ARE_OF_TRANSFORMERS.check(holds=not copied or given in ([], ["hugging_face"]))
         _ONE_START.check(holds=not copied or self.weights is None)
+        _ADAPTERS_ARE_OF_TRANSFORMERS.check(holds=self.lora is None or given in ([], ["hugging_face"]))
         return self
 
 

@@ -21,6 +21,7 @@ from distill_trainer.curriculum.words import objective_field
 from distill_trainer.data import Description
 from distill_trainer.errors import ContractBroken
 from distill_trainer.export import check_installed
+from distill_trainer.lora import check_lora
 from distill_trainer.losses import TermPlan
 from distill_trainer.models import ModelSource, Signature, count_parameters, open_models
 from distill_trainer.models.class_names import class_order
@@ -114,6 +115,7 @@ def check(config: TrainerConfig) -> Contract:
     check_writable(uris.resolve(config.output.uri, field="output.uri"), config.output.uri)
     outputs = plan_outputs(config, data, pair, terms, classes=widths[0])
     sizes = [count_parameters(network) for network in networks]
+    adapted = _adapters(config, student, networks[1])
     warnings = (*_warnings(config, data, *sizes), *kit.warnings(config, Sources(teacher, student), signature))
     return Contract(
         data,
@@ -126,9 +128,18 @@ def check(config: TrainerConfig) -> Contract:
         outputs,
         signature,
         kit.samples_are(data),
-        (*data.says, *order, outputs.choice.note),
+        (*data.says, *order, outputs.choice.note, *adapted),
         copied,
     )
+
+
+def _adapters(config: TrainerConfig, student: ModelSource, network: nn.Module) -> tuple[str, ...]:
+    lora = config.student.lora
+    if lora is None:
+        return ()
+    trained = bool(student.weights_name) or config.student.init_from_teacher is not None
+    strategy = config.training.strategy
+    return (check_lora(lora, student.inner(network), name=student.name, trained=trained, strategy=strategy),)
 
 
 def _check_splits(data: Description) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 from distill_api.contract import Outcome, TrainerConfig
 from distill_api.naming import digest
 from distill_api.teacher_outputs import OutputsMode
-from distill_api.training import Strategy, Task, Training
+from distill_api.training import Strategy, Task
 from distill_trainer import uris
 from distill_trainer.check import Contract, check
 from distill_trainer.checkpoint import CheckpointStore, Identity
@@ -25,6 +25,7 @@ from distill_trainer.errors import ContractBroken, UserError
 from distill_trainer.fused_path import FUSED, FusedPath, fused_path, not_fused
 from distill_trainer.judging import Reading
 from distill_trainer.loop import Trainer
+from distill_trainer.lora import adapt, merge
 from distill_trainer.losses.fused import NotFused
 from distill_trainer.models.from_teacher import copy_layers
 from distill_trainer.output import finished_version
@@ -65,7 +66,7 @@ def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal, ranks: 
     data = kit_of(config.task).load(config, contract.sources)
     _refuse_other_data(data, ranks)
     contract = _with_what_was_read(contract, data)
-    models = _load_models(contract, device, config.training)
+    models = _load_models(contract, device, config)
     identity = Identity(config.recipe_digest, data.digest, models.teacher_digest)
     earlier = ranks.from_leader(
         finished_version(output, identity, config.output.formats) if ranks.leads else None
@@ -81,6 +82,8 @@ def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal, ranks: 
         config, contract, models, teacher.source, fused, data, device, output, identity, board, stop, ranks
     )
     contract = replace(contract, warnings=(*contract.warnings, *trained.says))
+    if config.student.lora:
+        merge(contract.student.inner(models.student))
     if is_sharded(models.student) and ranks.leads:
         models = _whole(contract, models, trained, device)
     finished = Finished(
@@ -130,17 +133,19 @@ def seed_everything(seed: int) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _load_models(contract: Contract, device: torch.device, training: Training) -> Models:
+def _load_models(contract: Contract, device: torch.device, config: TrainerConfig) -> Models:
     """Build both and load their weights; the student's fresh parameters depend on the seed alone."""
     teacher = contract.teacher.build(contract.signature)
     contract.teacher.load(teacher)
-    torch.manual_seed(training.seed)
+    torch.manual_seed(config.training.seed)
     student = contract.student.build(contract.signature)
-    contract.student.load(student)
+    fresh = contract.student.load(student)
     _refuse_one_network(teacher, student)
     if contract.copied:
         copy_layers(teacher, student, contract.copied)
-    if training.activation_checkpointing:
+    if config.student.lora:
+        adapt(contract.student.inner(student), config.student.lora, fresh)
+    if config.training.activation_checkpointing:
         enable_checkpointing(student)
     teacher = teacher.eval().requires_grad_(requires_grad=False).to(device)
     return Models(teacher, student.to(device), state_digest(teacher))

@@ -166,10 +166,10 @@ class HuggingFaceSource:
         preprocessing = Preprocessing.of(self._preprocessor, self._config, signature.shape, field=self._field)
         return Classifier(model, preprocessing, order)
 
-    def load(self, module: nn.Module) -> None:
-        """Load the folder's weights; a student's head of another class count starts fresh, and it is said."""
+    def load(self, module: nn.Module) -> tuple[str, ...]:
+        """Load the folder's weights; a student's head of another class count starts fresh."""
         if not self._files():
-            return
+            return ()
         network: Any = self.inner(module)
         loaded, info = type(network).from_pretrained(
             str(self._folder),
@@ -178,7 +178,10 @@ class HuggingFaceSource:
             ignore_mismatched_sizes=self._field == "student",
             output_loading_info=True,
         )
-        missing = [*info["missing_keys"], *info["mismatched_keys"]]
+        missing = [
+            key if isinstance(key, str) else str(key[0])
+            for key in (*info["missing_keys"], *info["mismatched_keys"])
+        ]
         if isinstance(module, EmbeddingNetwork):
             missing = without_pooler(loaded, missing)
         if self._field == "teacher" and missing:
@@ -189,6 +192,7 @@ class HuggingFaceSource:
                 "of another shape; name a folder that save_pretrained wrote",
             )
         network.load_state_dict(loaded.state_dict())
+        return tuple(missing)
 
     def inner(self, module: nn.Module) -> nn.Module:
         """The Transformers model."""

@@ -57,8 +57,11 @@ class ModelSource(Protocol):
         Raises ContractBroken where it cannot have this signature.
         """
 
-    def load(self, module: nn.Module) -> None:
-        """Put the trained weights into a network that `build` made; nothing happens where there are none."""
+    def load(self, module: nn.Module) -> tuple[str, ...]:
+        """Put the trained weights into a network that `build` made; nothing happens where there are none.
+
+        Names (those of `inner`) of the tensors that the weights lack, which stay as they are.
+        """
 
     def inner(self, module: nn.Module) -> nn.Module:
         """The network inside what `build` made, whose tensors have the names of the weights."""

@@ -36,10 +36,11 @@ class WeightsFile:
         """Shapes from the header of the weights."""
         return weights.read_header(self._file, field=f"{self._field}.weights.uri") if self._file else None
 
-    def load(self, module: nn.Module) -> None:
-        """Load the file; every tensor must fit. Raises ContractBroken."""
+    def load(self, module: nn.Module) -> tuple[str, ...]:
+        """Load the file; every tensor must fit, so that none is lacking. Raises ContractBroken."""
         if self._file:
             weights.load_into(self.inner(module), self._file, field=f"{self._field}.weights.uri")
+        return ()
 
     def inner(self, module: nn.Module) -> nn.Module:
         """The network that the file's names belong to."""
