@@ -31,6 +31,11 @@ BAD = {
         {"spec.objective.alpha": -0.1},
         ("spec.objective.alpha: ", "-0.1", "must be between 0 (teacher only) and 1 (labels only)"),
     ),
+    "shared by one process": (
+        {"spec.training.strategy": "FSDP"},
+        ("spec.training.strategy: ", "FSDP has no effect on one process", "raise resources.nodes"),
+    ),
+    "no node": ({"spec.resources.nodes": 0}, ("spec.resources.nodes: ", "0", "1")),
     "temperature 0": (
         {"spec.objective.temperature": 0},
         ("spec.objective.temperature: ", "0: must be more than 0", "4 is a good start"),

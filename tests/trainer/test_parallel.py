@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from text_world import write_sentences, write_student, write_teacher
 
 from distill_api.contract import ExitCode, Outcome
-from distill_trainer import loop, program
+from distill_trainer import loop, program, ranks
 from distill_trainer.stop import StopSignal
 
 SGD = {"epochs": 2, "optimizer": "SGD", "learningRate": 0.05}
@@ -74,6 +74,20 @@ def assert_same(workspace, world, **changes):
 
 def test_two_processes_make_the_student_that_one_makes(workspace):
     assert_same(workspace, 2, student=MLP, training={**SGD, "gradientClip": 0.5})
+
+
+def few_at_once(_rank, _stop):
+    ranks.BUCKET = 700  # the second layer and both biases; the first layer is larger by itself
+
+
+def test_gradients_are_sent_in_several_pieces(workspace):
+    changes = {"student": MLP, "training": {**SGD, "epochs": 1}}
+    workspace.train(**changes, output={"uri": "pvc://models/one"})
+    codes, said = together(workspace, 2, few_at_once, **changes, output={"uri": "pvc://models/many"})
+    assert codes == [0, 0], said
+    torch.testing.assert_close(
+        trained(workspace, "many")[0], trained(workspace, "one")[0], atol=1e-5, rtol=1e-4
+    )
 
 
 def test_four_processes_that_accumulate_and_store_teacher_outputs(workspace):

@@ -16,7 +16,7 @@ from distill_api.runtime import Policy, Resources
 from distill_api.sources import Dataset, Student, Teacher
 from distill_api.status import DistillationJobStatus
 from distill_api.teacher_outputs import TeacherOutputs
-from distill_api.training import Evaluation, Metric, Objective, Task, Training
+from distill_api.training import Evaluation, Metric, Objective, Strategy, Task, Training
 
 _GATE_JUDGES_WHAT_IS_MEASURED = Rule(
     "!has(self.gate) || self.gate.metric == self.evaluation.metric",
@@ -54,6 +54,11 @@ _TOKENS_ARE_RIGHT_OR_WRONG = Rule(
     "must be accuracy, of the next token, for task CausalLM; perplexity is measured beside it",
     field="evaluation.metric",
 )
+_SHARDS_NEED_SEVERAL = Rule(
+    "self.training.strategy != 'FSDP' || self.resources.gpusPerNode > 1 || self.resources.nodes > 1",
+    "FSDP has no effect on one process: raise resources.nodes or resources.gpusPerNode, or remove it",
+    field="training.strategy",
+)
 
 
 class DistillationJobSpec(ApiModel):
@@ -67,6 +72,7 @@ class DistillationJobSpec(ApiModel):
         _BROKEN_ONES_ARE_PICTURES,
         _PACKING_IS_OF_DOCUMENTS,
         _TOKENS_ARE_RIGHT_OR_WRONG,
+        _SHARDS_NEED_SEVERAL,
         *RULES,
         *EMBEDDING_RULES,
     )
@@ -149,6 +155,12 @@ class DistillationJobSpec(ApiModel):
         )
         _PACKING_IS_OF_DOCUMENTS.check(holds=self.dataset.packing is None or language)
         _TOKENS_ARE_RIGHT_OR_WRONG.check(holds=self.evaluation.metric is Metric.ACCURACY or not language)
+        return self
+
+    @model_validator(mode="after")
+    def _check_processes(self) -> Self:
+        several = self.resources.gpus_per_node > 1 or self.resources.nodes > 1
+        _SHARDS_NEED_SEVERAL.check(holds=several or self.training.strategy is Strategy.DDP)
         return self
 
     @model_validator(mode="after")

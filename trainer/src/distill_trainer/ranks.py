@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import groupby
 from typing import Any, TypeVar
 
 import torch
@@ -28,6 +29,8 @@ PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others: the leader's validation and its last measurements lie in between."""
 _LAST_WORDS = timedelta(seconds=5)
 _FAILURE = "failure"
+BUCKET = 2**25
+"""Numbers that are sent at once: 128 MiB in 32 bits."""
 T = TypeVar("T")
 
 
@@ -97,12 +100,12 @@ class Ranks:
                     distributed.broadcast(tensor, src=0)
 
     def add_gradients(self, weights: Sequence[nn.Parameter]) -> None:
-        """Gradients summed over all processes, all at once; weights that none of them used keep none."""
+        """Gradients summed over all processes, many at once; weights that none of them used keep none."""
         if self.world == 1 or not weights:
             return
         used = self.add(torch.tensor([weight.grad is not None for weight in weights], dtype=torch.float64))
         mine = [weight for weight, count in zip(weights, used.tolist(), strict=True) if count]
-        for group in _of_one_type(mine):
+        for group in _buckets(mine):
             flat = torch.cat([_gradient(weight).flatten() for weight in group])
             self.add(flat)
             for weight, part in zip(
@@ -214,11 +217,23 @@ def _talking() -> Iterator[None]:
         raise RankLost((str(error).splitlines() or [""])[0][:200]) from error
 
 
-def _of_one_type(weights: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
-    groups: dict[tuple[torch.dtype, torch.device], list[nn.Parameter]] = {}
-    for weight in weights:
-        groups.setdefault((weight.dtype, weight.device), []).append(weight)
-    return list(groups.values())
+def _buckets(weights: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Of one type each, and no larger than `BUCKET` where one weight alone is not: what is sent is a copy."""
+    buckets: list[list[nn.Parameter]] = []
+    of_type = groupby(sorted(weights, key=_type_of), _type_of)
+    for _, group in of_type:
+        room = 0
+        for weight in group:
+            if weight.numel() > room:
+                buckets.append([])
+                room = BUCKET
+            buckets[-1].append(weight)
+            room -= weight.numel()
+    return buckets
+
+
+def _type_of(weight: nn.Parameter) -> str:
+    return f"{weight.dtype} {weight.device}"
 
 
 def _gradient(weight: nn.Parameter) -> Tensor:
