@@ -22,7 +22,7 @@ DISTRIBUTIONS = (
     "operator",
     "trainer[builtin,huggingface,vision,lora,server,export]",
     "local",
-    "cli[demo]",
+    "cli[demo,sweep]",
 )
 # Pods see the environment read-only and would compile it to bytecode anew at every start: importing these here does it once,
 # in a tenth of the time that all of the environment would take.

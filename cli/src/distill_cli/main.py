@@ -1,6 +1,6 @@
 """The `distill` program: its commands, and how every end of them becomes an exit status. Installed as `distill`.
 
-Commands about one job need no cluster (`validate`, `estimate`, `run`, `report`); the others are about a local one.
+Commands about one job need no cluster (`validate`, `estimate`, `run`, `sweep`, `report`); the others are about a local one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from distill_cli import cluster, report, validate
 from distill_cli.errors import CommandError
 from distill_cli.estimating import command as estimate
 from distill_cli.help import Command
+from distill_cli.sweeping import command as sweep
 from distill_cli.training import command as run
 from distill_local.errors import LocalClusterError
 
@@ -28,6 +29,7 @@ a job without a cluster:
   distill validate job.yaml     is it right? every fault with its line and what to do
   distill estimate job.yaml     what will it cost? memory, cache, time
   distill run job.yaml          train on this machine; Ctrl-C, and the same command goes on
+  distill sweep job.yaml        which temperature, alpha, learning rate? one teacher for all
   distill report out/           student against teacher, once more
 
 `distill COMMAND --help` explains each, with an example."""
@@ -42,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = program.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (validate, estimate, run, report, cluster):
+    for module in (validate, estimate, run, sweep, report, cluster):
         module.add(commands)
     return program
 

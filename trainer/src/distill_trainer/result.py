@@ -51,11 +51,12 @@ class Finished:
 
 @dataclass(frozen=True)
 class Measured:
-    """Both models on the test split."""
+    """Both models on the test split, `validated` on the validation split."""
 
     examined: Examined
     teacher: ModelResult
     student: ModelResult
+    validated: Examined
 
 
 def publish(run: Finished, board: ProgressBoard, stop: StopSignal) -> Outcome:
@@ -75,15 +76,22 @@ def publish(run: Finished, board: ProgressBoard, stop: StopSignal) -> Outcome:
 def measure(run: Finished, stop: StopSignal) -> Measured:
     """Teacher and student on the same batches of the test split."""
     kit = kit_of(run.config.task)
-    reading = Reading(run.data.test, run.device, stop, kit.evaluation_batch(run.config.training))
-    examined = kit.judge.examine(
-        run.teacher, run.student, reading, run.config.evaluation, run.config.training.seed
+    examined, validated = (
+        kit.judge.examine(
+            run.teacher,
+            run.student,
+            Reading(split, run.device, stop, kit.evaluation_batch(run.config.training)),
+            run.config.evaluation,
+            run.config.training.seed,
+        )
+        for split in (run.data.test, run.data.validation)
     )
     example, compared = kit.example(run.contract.signature, 1, run.device), examined.comparison
     return Measured(
         examined,
         _model_result(run.teacher, example, compared.teacher, examined.teacher),
         _model_result(run.student, example, compared.student, examined.student),
+        validated,
     )
 
 
@@ -199,10 +207,19 @@ def _perplexities(result: Result) -> str:
 
 
 def _detail(run: Finished, measured: Measured) -> dict[str, Any]:
-    """What result.json has beyond the outcome: curves, and confusion matrices where they can be looked through."""
+    """What result.json has beyond the outcome: curves, and confusion matrices where they can be looked through.
+
+    `validation` is the kept student on the split that it was chosen by: what to choose between recipes by, since a test split
+    that is chosen by measures nothing any more.
+    """
     judged, classes = measured.examined.judged, len(run.data.classes)
     curves = {
         "bestEpoch": run.trained.best.epoch,
+        "validation": {
+            "student": asdict(measured.validated.comparison.student),
+            "drop": asdict(measured.validated.comparison.drop),
+            "samples": measured.validated.samples,
+        },
         "history": [asdict(record) for record in run.trained.history],
     }
     if classes > metrics.CONFUSED_UP_TO or not isinstance(judged, Judged):
