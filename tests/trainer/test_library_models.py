@@ -10,8 +10,9 @@ from test_export import onnx_logits
 from torchvision import models as torchvision
 
 from distill_api.contract import ExitCode
+from distill_api.sources import Student
 from distill_api.training import Task
-from distill_trainer.models import Signature, reopen
+from distill_trainer.models import Signature, open_model, reopen
 from distill_trainer.student import load_student
 
 RESNET = {"name": "test_resnet", "args": {}}
@@ -133,6 +134,27 @@ def test_weights_of_other_classes_name_the_head(workspace, tmp_path):
     ended = workspace.check(teacher={"timm": RESNET, "weights": weights})
     assert ended.outcome.reason == "ClassCountMismatch"
     assert 'predicts 7 classes (head "fc"' in ended.outcome.message
+
+
+def test_a_student_trained_for_other_classes_gets_a_new_head(workspace, tmp_path):
+    weights = timm_weights(tmp_path, classes=1000)
+    student = {"timm": RESNET, "weights": weights}
+    said = workspace.check(student=student).outcome.message
+    assert (
+        "fc.weight, fc.bias start fresh, since test_resnet-1000-1.safetensors is for another number of classes"
+        in said
+    )
+    source = open_model(Student.model_validate(student), field="student")
+    network = source.build(DIGITS)
+    assert source.load(network) == ("fc.weight", "fc.bias")
+    trained = load_file(tmp_path / "test_resnet-1000-1.safetensors")
+    own = network.state_dict()
+    assert own["fc.weight"].shape[0] == 10
+    assert all(torch.equal(own[name], trained[name]) for name in own if not name.startswith("fc."))
+    ended = workspace.train(student=student, training={"epochs": 1})
+    assert ended.code is ExitCode.SUCCEEDED, ended.outcome.message
+    other = {"timm": {"name": "test_resnet", "args": {"width": 32}}, "weights": weights}
+    assert workspace.check(student=other).code is not ExitCode.SUCCEEDED
 
 
 def test_layers_have_the_librarys_own_names(workspace):

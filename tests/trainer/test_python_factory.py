@@ -75,7 +75,7 @@ def test_a_teacher_with_weights_from_a_file(workspace, tmp_path):
     ("source", "reason", "words"),
     [
         ({"factory": "no_such.nets:small"}, "FactoryNotFound", ["student.python.factory", "'no_such'", "an image that holds"]),
-        ({"factory": "own_models:tiny_con"}, "FactoryNotFound", ["has no function 'tiny_con'", "did you mean 'tiny_conv'?"]),
+        ({"factory": "own_models:tiny_con"}, "FactoryNotFound", ["has no function 'tiny_con'", "did you mean 'tiny_conv'?", "it has BigramTable"]),
         ({"factory": "own_models:tiny_conv", "args": {"depth": 3}}, "ArgumentsInvalid", ["student.python.args", "'depth'"]),
         ({"factory": "own_models:no_module"}, "FactoryFailed", ["returned a dict", "torch.nn.Module"]),
         ({"factory": "own_models:failing"}, "FactoryFailed", ["RuntimeError: no checkpoint in the image)"]),

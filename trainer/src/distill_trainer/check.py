@@ -30,7 +30,7 @@ from distill_trainer.output import check_writable
 from distill_trainer.plan import Networks, plan_terms, term_warnings
 from distill_trainer.tasks import Sources, TaskKit, kit_of
 from distill_trainer.teacher_outputs.planning import OutputsPlan, plan_outputs
-from distill_trainer.weights import compare_shapes, input_layer_fault
+from distill_trainer.weights import as_own, compare_shapes, input_layer_fault
 
 NO_GPU = "No GPU was requested."
 
@@ -115,6 +115,7 @@ def check(config: TrainerConfig) -> Contract:
     check_writable(uris.resolve(config.output.uri, field="output.uri"), config.output.uri)
     outputs = plan_outputs(config, data, pair, terms, classes=widths[0])
     sizes = [count_parameters(network) for network in networks]
+    fresh = _fresh_said(student, networks[1])
     adapted = _adapters(config, student, networks[1])
     warnings = (*_warnings(config, data, *sizes), *kit.warnings(config, Sources(teacher, student), signature))
     return Contract(
@@ -128,8 +129,17 @@ def check(config: TrainerConfig) -> Contract:
         outputs,
         signature,
         kit.samples_are(data),
-        (*data.says, *order, outputs.choice.note, *adapted),
+        (*data.says, *order, outputs.choice.note, *fresh, *adapted),
         copied,
+    )
+
+
+def _fresh_said(student: ModelSource, network: nn.Module) -> tuple[str, ...]:
+    names = student.fresh(student.inner(network))
+    if not names:
+        return ()
+    return (
+        f"student {student.name}: {', '.join(names)} start fresh, since {student.weights_name} is for another number of classes",
     )
 
 
@@ -187,6 +197,7 @@ def _on_meta(source: ModelSource, data: Description, kit: TaskKit, field: str) -
     shapes = source.trained_shapes()
     if shapes is not None:
         inner = source.inner(network)
+        shapes = as_own(inner, shapes, source.fresh(inner))
         fault = input_layer_fault(inner, shapes)
         if fault:
             raise _input_mismatch(source, data, kit, field, f"{source.weights_name} has {fault}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,20 @@ def read_header(path: Path, *, field: str) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def load_into(module: nn.Module, path: Path, *, field: str) -> None:
-    """Fill `module` from the file; names and shapes must be the module's own. Raises ContractBroken."""
-    compare_shapes(module, read_header(path, field=field), path.name, field=field)
-    module.load_state_dict(load_file(path))
+def load_into(module: nn.Module, path: Path, *, field: str, but: Sequence[str] = ()) -> None:
+    """Fill `module` from the file, all `but` some tensors; names and shapes must be the module's own. Raises ContractBroken."""
+    shapes = as_own(module, read_header(path, field=field), but)
+    compare_shapes(module, shapes, path.name, field=field)
+    kept = {name: tensor for name, tensor in module.state_dict().items() if name in but}
+    module.load_state_dict({**load_file(path), **kept})
+
+
+def as_own(
+    module: nn.Module, shapes: Mapping[str, tuple[int, ...]], names: Sequence[str]
+) -> dict[str, tuple[int, ...]]:
+    """The shapes, with the module's own for the tensors `names`, which are not read."""
+    own = module.state_dict()
+    return {**shapes, **{name: tuple(own[name].shape) for name in names}}
 
 
 def write(module: nn.Module, path: Path) -> None:

@@ -26,7 +26,11 @@ def find_factory(path: str, field: str) -> Callable[..., Any]:
     found = getattr(module, name, None)
     if callable(found):
         return found  # type: ignore[no-any-return]
-    known = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
+    known = sorted(
+        key
+        for key, value in vars(module).items()
+        if callable(value) and not key.startswith("_") and getattr(value, "__module__", "") == module_name
+    )
     raise ContractBroken(
         "FactoryNotFound",
         f"{field}.factory is {path!r}: {module_name} has no function {name!r}{did_you_mean(name, known)}; it has "
@@ -67,7 +71,7 @@ def _imported(module: str, path: str, field: str) -> ModuleType:
             raise ContractBroken(
                 "FactoryNotFound",
                 f"{field}.factory is {path!r}, and this image has no Python module {error.name!r}: use an image that holds "
-                "the code (spec.resources.template.image; for a served student the image of its server)",
+                "the code (spec.resources.template.image; for a served student the chart's image.server)",
             ) from error
         raise _import_failed(path, error, field) from error
     except Exception as error:

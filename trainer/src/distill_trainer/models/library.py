@@ -74,15 +74,19 @@ class LibraryClassifier(WeightsFile):
         return () if self._file else None
 
     def trained_classes(self) -> tuple[str, int] | None:
-        """Rows of the head in the weights. Which layer the head is, networks of two class counts tell."""
+        """Rows of the head in the weights; a student gets a new head for other classes."""
         shapes = self.trained_shapes()
-        if shapes is None:
+        if shapes is None or self._field == "student":
             return None
-        with torch.device("meta"):
-            two, three = (self._created(self.channels(None), classes).state_dict() for classes in (2, 3))
-        heads = [name for name, tensor in two.items() if tensor.shape != three[name].shape]
-        head = next((name for name in heads if shapes.get(name)), None)
+        head = next((name for name in self._head() if shapes.get(name)), None)
         return (head.rpartition(".")[0], shapes[head][0]) if head else None
+
+    def fresh(self, network: nn.Module) -> tuple[str, ...]:
+        """A student's head where its weights are for another number of classes."""
+        shapes, own = self.trained_shapes(), network.state_dict()
+        if shapes is None or self._field != "student":
+            return ()
+        return tuple(name for name in self._head() if shapes.get(name) not in {None, tuple(own[name].shape)})
 
     def build(self, signature: Signature) -> nn.Module:
         """The network for the data's classes and channels, behind its preprocessing. Raises ContractBroken."""
@@ -99,6 +103,12 @@ class LibraryClassifier(WeightsFile):
     def config(self) -> dict[str, Any]:
         """Name and arguments: shape and classes are written beside them."""
         return {self.kind: {"name": self._network, "args": self._args}}
+
+    def _head(self) -> list[str]:
+        """Names of its tensors: those that differ between networks of two class counts."""
+        with torch.device("meta"):
+            two, three = (self._created(self.channels(None), classes).state_dict() for classes in (2, 3))
+        return [name for name, tensor in two.items() if tensor.shape != three[name].shape]
 
     def _created(self, channels: int, classes: int) -> nn.Module:
         try:

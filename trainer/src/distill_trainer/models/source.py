@@ -51,6 +51,9 @@ class ModelSource(Protocol):
     def trained_shapes(self) -> dict[str, tuple[int, ...]] | None:
         """Shape of every trained tensor by name, without reading the tensors; None where there are no weights."""
 
+    def fresh(self, network: nn.Module) -> tuple[str, ...]:
+        """Tensors of `network` (that of `inner`) that known weights do not fill, since they are for other classes."""
+
     def build(self, signature: Signature) -> nn.Module:
         """The network with fresh parameters on the current default device: `Batch.inputs` → logits [B, …, classes].
 

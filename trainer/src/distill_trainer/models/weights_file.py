@@ -36,11 +36,18 @@ class WeightsFile:
         """Shapes from the header of the weights."""
         return weights.read_header(self._file, field=f"{self._field}.weights.uri") if self._file else None
 
-    def load(self, module: nn.Module) -> tuple[str, ...]:
-        """Load the file; every tensor must fit, so that none is lacking. Raises ContractBroken."""
-        if self._file:
-            weights.load_into(self.inner(module), self._file, field=f"{self._field}.weights.uri")
+    def fresh(self, network: nn.Module) -> tuple[str, ...]:  # noqa: ARG002
+        """None: every tensor must fit."""
         return ()
+
+    def load(self, module: nn.Module) -> tuple[str, ...]:
+        """Load the file; every tensor that does not start fresh must fit. Raises ContractBroken."""
+        if not self._file:
+            return ()
+        network = self.inner(module)
+        fresh = self.fresh(network)
+        weights.load_into(network, self._file, field=f"{self._field}.weights.uri", but=fresh)
+        return fresh
 
     def inner(self, module: nn.Module) -> nn.Module:
         """The network that the file's names belong to."""
