@@ -154,6 +154,16 @@ def test_stopped_and_started_again_gives_the_same_student_bit_for_bit(workspace,
     assert ended.outcome.lineage.student_digest == whole.outcome.lineage.student_digest
 
 
+def test_cut_batches_train_and_say_what_is_compared(workspace, job, caplog):
+    training = {"epochs": 1, "batchSize": 24, "gradientAccumulation": 3}
+    ended = workspace.train(**{**job, "training": training})
+    assert ended.code is ExitCode.SUCCEEDED, ended.outcome.message
+    assert (
+        "batches are cut into 3 parts: Relational, and KLDivergence of embeddings, compare the samples of a part"
+        in caplog.text
+    )
+
+
 TERMS = {
     "distances and angles": [{"type": "Relational", "weight": 25}],
     "the vectors": [{"type": "MSELogits"}],

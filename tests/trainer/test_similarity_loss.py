@@ -83,6 +83,20 @@ def test_one_text_alone_gives_nothing_and_no_fault():
     assert student.grad.abs().max() == 0
 
 
+def test_parts_compare_their_own_texts_and_add_up_to_the_mean_over_all():
+    torch.manual_seed(4)
+    student, teacher = torch.randn(5, 3).double(), torch.randn(5, 3).double()
+    targets = Targets(torch.zeros(0, dtype=torch.int64), count=5.0)
+    parts = [
+        term(0.5).compare(Outputs(student[part]), Outputs(teacher[part]), targets).item()
+        for part in (slice(0, 3), slice(3, 5))
+    ]
+    alone = [
+        loss(student[part], teacher[part], temperature=0.5).item() for part in (slice(0, 3), slice(3, 5))
+    ]
+    assert sum(parts) == pytest.approx((3 * alone[0] + 2 * alone[1]) / 5)
+
+
 def test_there_is_no_part_of_labels():
     plan = TermPlan("KL", Term(type=TermType.KL_DIVERGENCE), 1.0)
     student, teacher = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3)

@@ -63,10 +63,10 @@ def serve(name: str, folder: Path, *, port: int) -> None:
     )
     server.dataplane = VersionedDataPlane(model_registry=server.registered_models)
     log.info(
-        "serving %s version %s: %d classes, %s",
+        "serving %s version %s: %s%s",
         name,
         model.version,
-        len(model.student.classes),
+        f"{len(model.student.classes)} classes, " if model.student.classes else "",
         model.endpoint.described(),
     )
     server.start([model])

@@ -23,7 +23,7 @@ from distill_trainer.models.class_names import ClassOrder, class_order
 from distill_trainer.models.embedding_network import EmbeddingNetwork, without_pooler
 from distill_trainer.models.from_teacher import chosen_layers, thinned
 from distill_trainer.models.preprocessing import Preprocessing
-from distill_trainer.models.sentence import read_length, read_sentence_files, write_modules
+from distill_trainer.models.sentence import read_length, read_pooling, write_modules
 from distill_trainer.models.source import Signature
 from distill_trainer.models.text_network import TextNetwork, order_of
 
@@ -157,7 +157,7 @@ class HuggingFaceSource:
                 f"{_AUTO[signature.task]}, and task is {signature.task.value}; name a model for this task",
             ) from error
         if signature.task is Task.EMBEDDING:
-            return EmbeddingNetwork(model, read_sentence_files(self._folder, self._field).mode)
+            return EmbeddingNetwork(model, read_pooling(self._folder, self._field))
         if signature.task is Task.CAUSAL_LM:
             return TextNetwork(model, columns=signature.classes, use_cache=False)
         order = self._order(signature).order

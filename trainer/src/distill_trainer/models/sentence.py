@@ -1,14 +1,13 @@
 """How a folder of Sentence Transformers makes one vector of a text: read where it is there, and written for the student.
 
 Beside the encoder's own files lie `modules.json`, which lists what follows it, a folder with the pooling's `config.json`,
-and `sentence_bert_config.json` with the length that texts are cut at (https://www.sbert.net). Without them a text is the
+and `sentence_bert_config.json`, or the tokenizer's, with the length that texts are cut at (https://www.sbert.net). Without them a text is the
 mean of its tokens, as Sentence Transformers takes it too.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -36,22 +35,14 @@ class PoolingMode(StrEnum):
     CLS = "cls"
 
 
-@dataclass(frozen=True)
-class SentenceFiles:
-    """What a folder says; `max_tokens` is None where it says none."""
-
-    mode: PoolingMode = PoolingMode.MEAN
-    max_tokens: int | None = None
-
-
 def read_length(folder: Path, field: str) -> int | None:
-    """The tokens that texts are cut at; None where the folder is none of Sentence Transformers, or says nothing."""
+    """The tokens that texts are cut at, as versions before 6 write it; None where it is left to the tokenizer."""
     found = hub.read_optional_json(folder / LENGTH, field).get("max_seq_length")
     return int(found) if found else None
 
 
-def read_sentence_files(folder: Path, field: str) -> SentenceFiles:
-    """The pooling and the length. Raises ContractBroken (PoolingUnsupported) for what would be computed otherwise here."""
+def read_pooling(folder: Path, field: str) -> PoolingMode:
+    """The pooling. Raises ContractBroken (PoolingUnsupported) for what would be computed otherwise here."""
     length = hub.read_optional_json(folder / LENGTH, field)
     if length.get("do_lower_case"):
         raise _unsupported(field, f"{LENGTH} has do_lower_case", "a tokenizer that lowers case itself")
@@ -60,7 +51,7 @@ def read_sentence_files(folder: Path, field: str) -> SentenceFiles:
         raise _unsupported(
             field, f"{PROMPTS} puts the prompt {prompt!r} before each text", "a model without a prompt"
         )
-    return SentenceFiles(_mode(folder, field), read_length(folder, field))
+    return _mode(folder, field)
 
 
 def write_modules(folder: Path, mode: PoolingMode, width: int) -> None:
@@ -84,8 +75,7 @@ def write_length(folder: Path, max_tokens: int) -> None:
 def _mode(folder: Path, field: str) -> PoolingMode:
     if not (folder / MODULES).is_file():
         return PoolingMode.MEAN
-    modules = json.loads((folder / MODULES).read_text(encoding="utf-8"))
-    kinds = {str(module["type"]).rpartition(".")[2]: str(module["path"]) for module in modules}
+    kinds = _modules(folder / MODULES, field)
     for kind in kinds:
         if kind not in _COMPUTED:
             raise _unsupported(field, f"{MODULES} has the module {kind}", "a model without it")
@@ -97,6 +87,19 @@ def _mode(folder: Path, field: str) -> PoolingMode:
         shown = " and ".join(names) or "nothing"
         raise _unsupported(field, f"{kinds['Pooling']} pools by {shown}", "a model that pools by mean or cls")
     return PoolingMode(names[0])
+
+
+def _modules(file: Path, field: str) -> dict[str, str]:
+    """Each module's folder, by its kind: the last part of its class."""
+    try:
+        modules = json.loads(file.read_text(encoding="utf-8"))
+        return {str(module["type"]).rpartition(".")[2]: str(module["path"]) for module in modules}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ContractBroken(
+            "ModelNotFound",
+            f"{field}.huggingFace.id: {MODULES} is no list of modules, each with type and path ({type(error).__name__}): name a "
+            "folder that Sentence Transformers wrote",
+        ) from error
 
 
 def _pooled_by(config: dict[str, Any]) -> list[str]:
