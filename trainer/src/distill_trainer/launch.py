@@ -77,13 +77,22 @@ def layout(environment: Mapping[str, str]) -> Layout | None:
 def launch(arguments: Sequence[str], found: Layout) -> int:
     """Start the processes, hand signals on to them, and wait for all; the exit code of the one that speaks for them."""
     command = [sys.executable, "-m", "distill_trainer", *arguments]
-    children = [subprocess.Popen(command, env=each) for each in found.environments(os.environ)]
+    children: list[subprocess.Popen[bytes]] = []
+    heard: list[int] = []
 
     def hand_on(number: int, _frame: object) -> None:
+        heard.append(number)
         _signal(children, number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+    ):  # before the first child: process 1 of a pod would ignore them
         signal.signal(number, hand_on)
+    for environment in found.environments(os.environ):
+        children.append(subprocess.Popen(command, env=environment))  # noqa: PERF401 - signals see each at once
+    for early in heard:
+        _signal(children, early)
     return spoken(_ended(children))
 
 
