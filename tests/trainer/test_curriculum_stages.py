@@ -166,3 +166,45 @@ def test_two_processes_pass_the_edge_as_one_does(workspace, strategy):
     assert codes == [0, 0], said
     (one, _), (many, _) = trained(workspace, "one"), trained(workspace, "many")
     torch.testing.assert_close(many, one, atol=1e-5, rtol=1e-4)
+
+
+def test_a_language_models_last_layer_is_left_alone_by_hints_with_fused_losses(
+    workspace, tmp_path, saved, caplog
+):
+    from language_world import llama, write_language_teacher, write_texts
+
+    teacher = write_language_teacher(tmp_path / "teacher", steps=20)
+    write_texts(workspace.root / "data")
+    llama(hidden_size=16, intermediate_size=32).save_pretrained(workspace.root / "student")
+    pair = {"teacher": "model.model.layers.1", "student": "model.model.layers.1", "projection": "Linear"}
+    stages = [
+        {"name": "hints", "epochs": 1, "objective": {"alpha": 0, "terms": [{**HINTS, "pairs": [pair]}]}},
+        {"name": "outputs", "epochs": 1, "objective": {"temperature": 1}},
+    ]
+    document = workspace.config(
+        task="CausalLM",
+        teacher={"huggingFace": {"id": f"file://{teacher}"}},
+        student={"huggingFace": {"id": f"file://{workspace.root / 'student'}"}},
+        dataset={"files": {"uri": f"file://{workspace.root / 'data'}", "format": "Text"}},
+        curriculum={"stages": stages},
+        training={"batchSize": 8, "learningRate": 0.02, "weightDecay": 0.5},
+    )
+    document["training"].pop("epochs")
+    with caplog.at_level("INFO"):
+        records = detail(workspace, workspace.run("train", document))["history"]
+    assert "losses: fused with the last layer" in caplog.text
+    [head] = [name for name in saved[2].model if "lm_head" in name]
+    assert [list(record["terms"]) for record in records] == [["Hint"], ["KLDivergence"]]
+    before, after = saved[2].model[head], saved[3].model[head]
+    layer = next(name for name in saved[2].model if "layers.0.mlp" in name)
+    assert not torch.equal(before, after)
+    assert not torch.equal(saved[2].model[layer], saved[3].model[layer])
+    twice = {
+        **document,
+        "curriculum": {"stages": [{**stages[0], "epochs": 2}, stages[1]]},
+        "recipeDigest": "sha256:2",
+    }
+    detail(workspace, workspace.run("train", twice))
+    assert torch.equal(saved[2].model[head], saved[3].model[head])
+    assert torch.equal(saved[2].model[head], before)
+    assert not torch.equal(saved[2].model[layer], saved[3].model[layer])
