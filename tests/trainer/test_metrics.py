@@ -14,9 +14,14 @@ TEACHER = np.where(RNG.random(400) < 0.9, LABELS, RNG.integers(0, 5, 400))
 SCORES = {Metric.ACCURACY: accuracy_score, Metric.MACRO_F1: lambda y, p: f1_score(y, p, average="macro")}
 
 
-@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("metric", SCORES)
 def test_score_is_scikit_learns(metric):
     assert score(metric, STUDENT, LABELS) == pytest.approx(SCORES[metric](LABELS, STUDENT), abs=1e-12)
+
+
+def test_a_metric_of_vectors_is_no_score_of_classes():
+    with pytest.raises(ValueError, match="spearman"):
+        score(Metric.SPEARMAN, STUDENT, LABELS)
 
 
 def test_macro_f1_of_a_class_that_is_only_predicted():
@@ -26,7 +31,7 @@ def test_macro_f1_of_a_class_that_is_only_predicted():
     )
 
 
-@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("metric", SCORES)
 def test_intervals_are_those_of_drawing_samples(metric):
     found = compare(metric, student=STUDENT, teacher=TEACHER, labels=LABELS, confidence=0.9, seed=1)
     drawn = []

@@ -41,7 +41,7 @@ class Comparison:
 
 
 def score(metric: Metric, predicted: Classes, labels: Classes) -> float:
-    """The metric, 0 … 1; arrays are int64 [N]."""
+    """The metric, 0 … 1; arrays are int64 [N]. Raises ValueError where it is none of classes."""
     cells, counts = np.unique(np.stack([labels, predicted]), axis=1, return_counts=True)
     return float(_scores(metric, cells[1], cells[0], counts[None, :])[0])
 
@@ -132,7 +132,9 @@ def _scores(
     """Scores [R] of rounds with `counts` [R, K] of K cells, each with its label and prediction [K]."""
     if metric is Metric.ACCURACY:
         return np.asarray(counts[:, predicted == labels].sum(axis=1) / counts.sum(axis=1), dtype=np.float64)
-    return _macro_f1(predicted, labels, counts)
+    if metric is Metric.MACRO_F1:
+        return _macro_f1(predicted, labels, counts)
+    raise ValueError(f"{metric.value} is no metric of classes")
 
 
 def _macro_f1(predicted: Classes, labels: Classes, counts: NDArray[np.int64]) -> NDArray[np.float64]:
