@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from distill_api.sources import BuiltinDataset, Dataset
+from distill_api.dataset import BuiltinDataset, Dataset
 from distill_trainer import data
 from distill_trainer.errors import UserError
 

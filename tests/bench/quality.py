@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from distill_api.sources import BuiltinDataset, Dataset
+from distill_api.dataset import BuiltinDataset, Dataset
 from distill_api.training import Objective, Training
 from distill_trainer import data
 from distill_trainer.batch import Batch

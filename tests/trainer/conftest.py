@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from distill_api.contract import ExitCode, Outcome
-from distill_api.sources import BuiltinDataset, Dataset
+from distill_api.dataset import BuiltinDataset, Dataset
 from distill_trainer import program
 from distill_trainer.data import load
 from distill_trainer.models import builtin_network

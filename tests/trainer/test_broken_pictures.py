@@ -202,7 +202,7 @@ def test_every_mode_loads_and_opaque_equals_plain(tmp_path):
         (tmp_path / "b").mkdir(exist_ok=True)
         image = colour.convert("RGBA") if place % 2 else colour
         (tmp_path / "b" / f"{place:02}.png").write_bytes(encoded(image))
-    from distill_api.sources import Dataset
+    from distill_api.dataset import Dataset
 
     files = {"uri": f"file://{tmp_path}", "format": "ImageFolder"}
     loaded = data.load(Dataset.model_validate({"files": files}), seed=0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from distill_api.sources import Dataset
+from distill_api.dataset import Dataset
 from distill_trainer import data
 from distill_trainer.errors import ContractBroken
 

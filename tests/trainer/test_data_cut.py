@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill_api.sources import Dataset
+from distill_api.dataset import Dataset
 from distill_trainer.data.arrange import arrange
 from distill_trainer.data.cut import cut, equal_shares, limited
 from distill_trainer.data.dataset import ArrayPixels, Opened, SourceSplit

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from distill_api.sources import Dataset
+from distill_api.dataset import Dataset
 from distill_trainer import data
 from distill_trainer.data import images, pictures
 from distill_trainer.data.images import BrokenPictureError, Form

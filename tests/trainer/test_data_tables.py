@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from distill_api.sources import Dataset
+from distill_api.dataset import Dataset
 from distill_trainer import data
 from distill_trainer.errors import ContractBroken
 

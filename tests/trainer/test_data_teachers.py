@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from distill_api.contract import ExitCode, Outcome
-from distill_api.sources import BuiltinDataset, Dataset
+from distill_api.dataset import BuiltinDataset, Dataset
 from distill_api.training import Training
 from distill_trainer import data
 from distill_trainer.teachers import __main__ as teachers

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distill_api.contract import ExitCode
-from distill_api.sources import Dataset
+from distill_api.dataset import Dataset
 from distill_trainer.data import load
 from distill_trainer.student import load_student
 from distill_trainer.weights import file_digest

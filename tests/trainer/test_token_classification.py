@@ -11,7 +11,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, BertFor
 from word_world import TAGS, pieces, tagged, write_tagged, write_tagger
 
 from distill_api.contract import ExitCode
-from distill_api.sources import Columns, Dataset, DatasetFiles, FileFormat, HuggingFaceDataset
+from distill_api.dataset import Columns, Dataset, DatasetFiles, FileFormat, HuggingFaceDataset
 from distill_trainer.data.dataset import Passage
 from distill_trainer.data.sources import open_source
 from distill_trainer.data.words import tagged_sentences

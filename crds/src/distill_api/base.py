@@ -61,6 +61,8 @@ def _stay_below_the_claim(uri: str) -> str:
 
 URI_SAYS = "must be pvc://<claim>/<path> or file:///<path>, without .. in the path"
 
+HubId = Annotated[str, Field(min_length=1, max_length=256)]
+
 Uri = Annotated[
     str,
     Field(

@@ -14,11 +14,12 @@ from pydantic import Field, model_validator
 from distill_api.base import ApiModel
 from distill_api.curriculum import Curriculum, Stage
 from distill_api.curriculum_rules import check_curriculum, stages_of
+from distill_api.dataset import Dataset
 from distill_api.delivery import Output
 from distill_api.embedding_rules import check_embedding
 from distill_api.job import DistillationJobSpec
 from distill_api.naming import recipe_digest
-from distill_api.sources import Dataset, Student, Teacher
+from distill_api.sources import Student, Teacher
 from distill_api.status import Lineage, Result, StatusModel
 from distill_api.teacher_outputs import TeacherOutputs
 from distill_api.training import Evaluation, Objective, Task, Training

@@ -9,11 +9,12 @@ from pydantic import ConfigDict, Field, model_validator
 from distill_api.base import ApiModel, Rule
 from distill_api.curriculum import Curriculum
 from distill_api.curriculum_rules import RULES, check_curriculum
+from distill_api.dataset import Dataset
 from distill_api.delivery import Gate, Output, Serving
 from distill_api.embedding_rules import RULES as EMBEDDING_RULES
 from distill_api.embedding_rules import check_embedding
 from distill_api.runtime import Policy, Resources
-from distill_api.sources import Dataset, Student, Teacher
+from distill_api.sources import Student, Teacher
 from distill_api.status import DistillationJobStatus
 from distill_api.teacher_outputs import TeacherOutputs
 from distill_api.training import Evaluation, Metric, Objective, Strategy, Task, Training

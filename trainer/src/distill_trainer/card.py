@@ -10,7 +10,8 @@ import json
 from typing import Any
 
 from distill_api.contract import TrainerConfig
-from distill_api.sources import Dataset, Student, Teacher
+from distill_api.dataset import Dataset
+from distill_api.sources import Student, Teacher
 from distill_api.status import Lineage, Result
 from distill_api.training import Task
 from distill_trainer import uris

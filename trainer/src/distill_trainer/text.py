@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from distill_api.sources import Dataset
+from distill_api.dataset import Dataset
 from distill_trainer.batch import Samples
 from distill_trainer.errors import ContractBroken
 from distill_trainer.models import ModelSource

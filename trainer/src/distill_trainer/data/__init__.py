@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from distill_api.sources import Dataset
+from distill_api.dataset import Dataset
 from distill_trainer.data.arrange import arrange
 from distill_trainer.data.broken import without_broken
 from distill_trainer.data.dataset import DataSet, Description, Opened, Split

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from distill_api.sources import Dataset, Splits
+from distill_api.dataset import Dataset, Splits
 from distill_trainer.data import cut
 from distill_trainer.data.dataset import Opened, Selection, SourceSplit
 from distill_trainer.data.suggest import did_you_mean

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from distill_api.sources import Dataset
+from distill_api.dataset import Dataset
 from distill_trainer.data.dataset import Opened, SourceSplit
 from distill_trainer.data.pictures import DecodedPixels, broken_pictures, named
 

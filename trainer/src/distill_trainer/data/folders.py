@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from distill_api.sources import Dataset, DatasetFiles
+from distill_api.dataset import Dataset, DatasetFiles
 from distill_trainer import uris
 from distill_trainer.data.suggest import did_you_mean
 from distill_trainer.errors import ContractBroken

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distill_api.sources import Dataset
+from distill_api.dataset import Dataset
 from distill_trainer.data import labels
 from distill_trainer.data.dataset import Opened, SourceSplit
 from distill_trainer.data.pictures import DecodedPixels, Pictures, common_form

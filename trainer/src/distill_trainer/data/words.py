@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from distill_api.sources import Dataset
+from distill_api.dataset import Dataset
 from distill_trainer.batch import Inputs, Samples
 from distill_trainer.data.dataset import Opened, Passage, SourceSplit
 from distill_trainer.data.tables import Tables, labels_of, row_ids

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from distill_api.contract import TrainerConfig
-from distill_api.sources import Dataset
+from distill_api.dataset import Dataset
 from distill_api.training import Objective, Task, Training
 from distill_trainer import data
 from distill_trainer.batch import Inputs, any_tensor

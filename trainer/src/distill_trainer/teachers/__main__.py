@@ -11,7 +11,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from distill_api.contract import ExitCode
-from distill_api.sources import BuiltinDataset, Dataset
+from distill_api.dataset import BuiltinDataset, Dataset
 from distill_api.training import Objective, Training
 from distill_trainer import data, outcome
 from distill_trainer.errors import Disrupted, UserError

@@ -9,7 +9,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 
-from distill_api.sources import Dataset
+from distill_api.dataset import Dataset
 from distill_trainer.data.dataset import Opened
 from distill_trainer.data.suggest import did_you_mean
 from distill_trainer.data.tables import Tables

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill_api.sources import Dataset
+from distill_api.dataset import Dataset
 from distill_trainer.data.cut import TEST_SHARE, cut
 from distill_trainer.data.dataset import ArrayPixels, Opened, SourceSplit
 from distill_trainer.data.sources import source

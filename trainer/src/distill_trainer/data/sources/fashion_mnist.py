@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from distill_api.sources import Dataset
+from distill_api.dataset import Dataset
 from distill_trainer.data.dataset import Opened
 from distill_trainer.data.sources import source
 from distill_trainer.data.sources.idx_files import open_idx_folder

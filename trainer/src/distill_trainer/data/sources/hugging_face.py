@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from distill_api.sources import Columns, Dataset, HuggingFaceDataset
+from distill_api.dataset import Columns, Dataset, HuggingFaceDataset
 from distill_trainer import uris
 from distill_trainer.data.extras import required
 from distill_trainer.data.sources import source

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from distill_api.sources import Dataset, FileFormat
+from distill_api.dataset import Dataset, FileFormat
 from distill_trainer.data.dataset import ArrayPixels, Opened, SourceSplit
 from distill_trainer.data.folders import files_root
 from distill_trainer.data.idx import IdxFile

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from distill_api.sources import Dataset, FileFormat
+from distill_api.dataset import Dataset, FileFormat
 from distill_trainer.data import labels
 from distill_trainer.data.dataset import Opened, SourceSplit
 from distill_trainer.data.folders import files_root, sub_folders

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from distill_api.sources import Columns, Dataset, FileFormat
+from distill_api.dataset import Columns, Dataset, FileFormat
 from distill_trainer.data.extras import required
 from distill_trainer.data.folders import files_root, visible
 from distill_trainer.data.sources import source

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from distill_api.sources import Dataset, FileFormat
+from distill_api.dataset import Dataset, FileFormat
 from distill_trainer.data.folders import files_root
 from distill_trainer.data.sources import source
 from distill_trainer.data.sources.table_files import files_by_split
