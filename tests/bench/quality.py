@@ -62,9 +62,6 @@ SETUPS = (
     Setup("digits, 10 % (180), convnet-tiny", "digits", 180, "convnet-tiny", DIGITS, TEN, 1.0),
     Setup("digits, all (1 295), mlp", "digits", None, "mlp", ALL_DIGITS, (0, 1, 2), None),
     Setup("Fashion-MNIST, 3 % (1 800), mlp", "fashion-mnist", 1800, "mlp", FASHION, TEN, 1.0),
-    Setup(
-        "Fashion-MNIST, 3 % (1 800), convnet-tiny", "fashion-mnist", 1800, "convnet-tiny", FASHION, TEN, 1.0
-    ),
 )
 
 
