@@ -9,6 +9,7 @@ import struct
 from pathlib import Path
 
 import torch
+from epochs_sizes import CLASSES, LENGTH, PICTURES, SIDE, TEXTS, WORDS
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -20,8 +21,6 @@ from transformers import (
     ResNetForImageClassification,
 )
 
-CLASSES, PICTURES, SIDE = 10, 2048, 28
-WORDS, TEXTS, LENGTH = 32000, 64, 128
 STUDENT = {"hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 2}
 TEACHER = {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4}
 

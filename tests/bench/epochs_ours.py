@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from machine import CORES, busy
+from epochs_sizes import EPOCHS, LENGTH
+from machine import answer_passes
 from torch import Tensor, nn
 
 from distill_api.contract import TrainerConfig
@@ -29,7 +30,6 @@ from distill_trainer.order import epoch_batches
 from distill_trainer.stop import StopSignal
 from distill_trainer.tasks import kit_of
 
-EPOCHS = 2
 TASKS = {"image": "ImageClassification", "text": "CausalLM"}
 DATA = {"image": {"format": "Idx"}, "text": {"format": "Text"}}
 BATCH = {"image": 64, "text": 8}
@@ -41,7 +41,7 @@ def job(kind: str, root: Path, mode: str) -> dict[str, Any]:
     outputs: dict[str, Any] = {"mode": mode}
     if mode == "Cached":
         outputs |= {**CACHED[kind], "store": {"uri": f"file://{root}/{kind}/store"}}
-    long = {"packing": True, "maxTokens": 128} if kind == "text" else {}
+    long = {"packing": True, "maxTokens": LENGTH} if kind == "text" else {}
     return {
         "job": {"name": "bench"},
         "task": TASKS[kind],
@@ -126,13 +126,7 @@ def main() -> None:
     os.environ["DISTILL_HTTP_PORT"] = "0"
     answer, sys.stdout = sys.stdout, sys.stderr
     seconds = pass_of(sys.argv[1], Path(sys.argv[2]))
-    print(json.dumps({"ready": 1}), file=answer, flush=True)
-    for _ in sys.stdin:
-        everybody, own, began = busy(), time.process_time(), time.perf_counter()
-        clock = seconds()
-        mine, whole = time.process_time() - own, time.perf_counter() - began
-        others = max(0.0, busy() - everybody - mine) / (whole * CORES)
-        print(json.dumps({"clock": clock, "others": others}), file=answer, flush=True)
+    answer_passes(seconds, answer)
 
 
 if __name__ == "__main__":

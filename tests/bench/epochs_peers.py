@@ -6,7 +6,6 @@ they would do to read files is left out, in their favour.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import tempfile
@@ -16,11 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import CORES, busy
-
-EPOCHS = 2
-CLASSES, PICTURES, SIDE = 10, 2048, 28
-WORDS, TEXTS, LENGTH = 32000, 64, 128
+from epochs_sizes import CLASSES, EPOCHS, LENGTH, PICTURES, SIDE, TEXTS, WORDS
+from machine import answer_passes
 
 
 def torchdistill(root: Path) -> Callable[[], float]:
@@ -144,13 +140,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     answer, sys.stdout = sys.stdout, sys.stderr
     seconds = {"torchdistill": torchdistill, "TRL GKD": trl}[sys.argv[1]](Path(sys.argv[2]))
-    print(json.dumps({"ready": 1}), file=answer, flush=True)
-    for _ in sys.stdin:
-        everybody, own, began = busy(), time.process_time(), time.perf_counter()
-        clock = seconds()
-        mine, whole = time.process_time() - own, time.perf_counter() - began
-        others = max(0.0, busy() - everybody - mine) / (whole * CORES)
-        print(json.dumps({"clock": clock, "others": others}), file=answer, flush=True)
+    answer_passes(seconds, answer)
 
 
 if __name__ == "__main__":

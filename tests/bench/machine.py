@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 CORES = os.cpu_count() or 1
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -26,3 +31,14 @@ def busy() -> float:
         int, Path("/proc/stat").read_text().splitlines()[0].split()[1:]
     )
     return (user + nice + system + irq + softirq) / TICKS
+
+
+def answer_passes(seconds: Callable[[], float], answer: TextIO) -> None:
+    """Say that it is ready, then one pass for each line of standard input: what it took, and the share that others took."""
+    print(json.dumps({"ready": 1}), file=answer, flush=True)
+    for _ in sys.stdin:
+        everybody, own, began = busy(), time.process_time(), time.perf_counter()
+        clock = seconds()
+        mine, whole = time.process_time() - own, time.perf_counter() - began
+        others = max(0.0, busy() - everybody - mine) / (whole * CORES)
+        print(json.dumps({"clock": clock, "others": others}), file=answer, flush=True)
