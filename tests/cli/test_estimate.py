@@ -177,3 +177,10 @@ def test_short_numbers(value, said):
 
 def test_numbers_without_a_name():
     assert (q.science(3.8502e21), q.science(9.44e9)) == ("3.85e21", "9.44e9")
+
+
+def test_a_claim_with_a_model_that_has_to_be_opened_is_named(distill):
+    answer = distill("estimate", "examples/embedding/minilm.yaml")
+    assert answer.code == ExitCode.CONFIG_INVALID
+    assert "spec.teacher.huggingFace.id: pvc://models/minilm-l6: claim models has no folder" in answer.error
+    assert "add --claim models=DIR" in answer.error

@@ -14,7 +14,7 @@ from distill_api.training import Optimizer, Precision, Strategy, Task, Training
 from distill_cli.errors import CommandError
 from distill_cli.estimating.quantities import short
 from distill_cli.figures import size
-from distill_cli.jobs import Job, claims_of, local_config, read_claims
+from distill_cli.jobs import Job, local_config, read_claims, unread_claims_of
 from distill_trainer.chunks import CHUNK_ELEMENTS, chunk_rows
 from distill_trainer.curriculum.pacing import share_of
 from distill_trainer.estimate.inputs import Machine, Network, Shape, Work, paper_network
@@ -199,7 +199,7 @@ def _shape(given: tuple[int, int] | None, parameters: float) -> Shape:
 
 
 def _config(options: argparse.Namespace, job: Job) -> TrainerConfig:
-    """Weights are not read, so a claim without a folder is no fault here."""
+    """Weights are not read, so a claim that has nothing else needs no folder here. Raises CommandError for the others."""
     nowhere = Path(tempfile.gettempdir()) / "no-such-claim"
-    claims = {name: nowhere / name for name in claims_of(job)} | read_claims(options.claims)
+    claims = {name: nowhere / name for name in unread_claims_of(job)} | read_claims(options.claims)
     return local_config(job, claims, nowhere)

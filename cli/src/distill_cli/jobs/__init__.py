@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distill_cli.jobs.claims import claims_of, local_config, read_claims
+from distill_cli.jobs.claims import local_config, read_claims, unread_claims_of
 from distill_cli.jobs.read import Contents, Job, one_job, read_file
 
-__all__ = ["Contents", "Job", "claims_of", "local_config", "one_job", "read_claims", "read_file"]
+__all__ = ["Contents", "Job", "local_config", "one_job", "read_claims", "read_file", "unread_claims_of"]

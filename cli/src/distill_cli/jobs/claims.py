@@ -49,9 +49,13 @@ def local_config(job: Job, claims: Mapping[str, Path], output: Path | None) -> T
     return TrainerConfig.model_validate(_at_home(document, claims))
 
 
-def claims_of(job: Job) -> set[str]:
-    """The names of the claims that a job uses."""
-    return {_claim(uri) for _, uri in _claimed(job.spec.wire(), "spec")}
+def unread_claims_of(job: Job) -> set[str]:
+    """The claims of a job that neither a model's folder nor data are on: an estimate reads no weights and writes nothing."""
+    fields = dict(_claimed(job.spec.wire(), "spec"))
+    read = {
+        field for field in fields if field.endswith(".huggingFace.id") or field.startswith("spec.dataset.")
+    }
+    return {_claim(uri) for uri in fields.values()} - {_claim(fields[field]) for field in read}
 
 
 def _claimed(value: Any, at: str) -> Iterator[tuple[str, str]]:
