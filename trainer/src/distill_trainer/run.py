@@ -127,6 +127,8 @@ def seed_everything(seed: int) -> torch.device:
         "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
     )  # cuBLAS is deterministic only with a fixed workspace
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    # Goes with it unless told otherwise, costs a pass over all new memory, and helps only code that reads before it writes.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     random.seed(seed)
     np.random.seed(seed)  # the global generator, which libraries use
     torch.manual_seed(seed)

@@ -31,7 +31,10 @@ def make_optimizer(
     groups = [list(student.parameters()), list(learnt)]
     parameters = [{"params": group} for group in groups if group]
     if training.optimizer is Optimizer.ADAMW:
-        return torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
+        # Fused: one pass over all weights in place of a dozen small operations on each of them.
+        return torch.optim.AdamW(
+            parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
+        )
     sgd = torch.optim.SGD(parameters, lr=training.learning_rate, momentum=0.9)
     sgd.register_step_pre_hook(lambda optimizer, _args, _kwargs: _shrink(optimizer, training.weight_decay))
     return sgd

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill_trainer.losses.precision import at_least_float32
-from distill_trainer.losses.rows import Count, flat_rows, mean_over_rows
+from distill_trainer.losses.rows import Count, divisor, flat_rows
 
 
 def cross_entropy(
@@ -14,5 +14,5 @@ def cross_entropy(
 ) -> Tensor:
     """Mean over rows of −log softmax(z)[label]. Logits [..., C], labels int64 [...]; a scalar in nats."""
     labels = labels.flatten() if mask is None else labels[mask]
-    per_row = F.cross_entropy(at_least_float32(flat_rows(logits, mask)), labels, reduction="none")
-    return mean_over_rows(per_row, count)
+    total = F.cross_entropy(at_least_float32(flat_rows(logits, mask)), labels, reduction="sum")
+    return total / divisor(len(labels), count)

@@ -139,12 +139,14 @@ def softened(
     if isinstance(teacher, TopKTeacher):
         return categories(student, teacher, temperature, mask)
     z_s, z_t = valid_rows(student, teacher, mask)
-    return F.log_softmax(z_t / temperature, dim=-1), F.log_softmax(z_s / temperature, dim=-1)
+    if temperature != 1:  # on a batch of a small student each operation counts
+        z_s, z_t = z_s / temperature, z_t / temperature
+    return F.log_softmax(z_t, dim=-1), F.log_softmax(z_s, dim=-1)
 
 
 def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p ‖ q) of each row; the logarithms are subtracted first, which keeps the digits of a small difference."""
-    return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=-1)
 
 
 def _jensen_shannon(log_p: Tensor, log_q: Tensor, *, beta: float) -> Tensor:

@@ -41,7 +41,12 @@ def without_padding(values: Tensor, tokens: Tensor | None) -> Tensor:
 
 def mean_over_rows(per_row: Tensor, count: Count = None) -> Tensor:
     """Sum of [N] divided by `count`, or by N. No row at all gives 0 and not a division by 0."""
-    return per_row.sum() / (max(per_row.numel(), 1) if count is None else count)
+    return per_row.sum() / divisor(per_row.numel(), count)
+
+
+def divisor(rows: int, count: Count = None) -> Tensor | float:
+    """What a sum over so many rows is divided by for its mean over those of the whole step."""
+    return max(rows, 1) if count is None else count
 
 
 def real_columns(student: Tensor, teacher: Tensor, columns: int) -> tuple[Tensor, Tensor]:
