@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import epochs_material
@@ -18,10 +19,18 @@ from trainer_peers import peers_python
 from turns import Row, Worker, is_calm, rounds
 
 HERE, OUT = Path(__file__).parent, Path("build/bench")
+FUSED = ", fused AdamW"
 OURS = tuple(
     f"{kind} {way}"
     for kind in ("image", "text")
-    for way in ("labels", "cached", "teacher + labels", "online")
+    for way in (
+        "labels",
+        f"labels{FUSED}",
+        "cached",
+        "teacher + labels",
+        f"teacher + labels{FUSED}",
+        "online",
+    )
 )
 PEERS = ("torchdistill", "TRL GKD")
 
@@ -33,10 +42,11 @@ def compared(workers: dict[str, Worker]) -> list[Row]:
         return Row(what, workers[ours].least("clock"), workers[peer].least("clock"), "s/epoch", bar)
 
     rows = []
-    for kind in ("image", "text"):
+    for kind, fused in product(("image", "text"), ("", FUSED)):
+        both = f"{kind} teacher + labels{fused}"
         rows += [
-            row(f"{kind}, cached : labels alone", f"{kind} cached", f"{kind} labels", 1.03),
-            row(f"{kind}, online : teacher + labels", f"{kind} online", f"{kind} teacher + labels", 1.03),
+            row(f"{kind}, cached : labels alone{fused}", f"{kind} cached", f"{kind} labels{fused}", 1.03),
+            row(f"{kind}, online : teacher + labels{fused}", f"{kind} online", both, 1.03),
         ]
     return [
         *rows,

@@ -2,8 +2,8 @@
 
 `make bench-trainer` runs it, prints a table and writes build/bench/trainer.json. Every way to compute the loss has a
 process of its own (`trainer_worker`), and they take turns: each round runs each once, so that whatever else the machine
-does meets all of them. Times are the minimum over the rounds, memory is the maximum. Where other processes took more
-than a twentieth of the machine in too many rounds, seconds of the processors are compared instead of those of the clock.
+does meets all of them. Times are the minimum over the calm passes, memory is the maximum. Where other processes took more
+than a twentieth of the machine in too many passes, seconds of the processors are compared instead of those of the clock.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def main() -> int:
     # The trainer asks for huge pages when it starts; the peers come without.
     workers = [started(name, sys.executable, huge_pages=True) for name in OURS]
     workers += [started(name, theirs, huge_pages=options.huge_pages_for_all) for name in options.only]
-    rounds(workers, options.rounds, options.patience, OURS, lambda line: print(line, flush=True))
+    rounds(workers, options.rounds, options.patience, OURS, lambda line: print(line, flush=True), passes=2)
     by_name = {worker.name: worker for worker in workers}
     same_numbers(by_name)
     clock = "clock" if is_calm(workers) else "cpu"
