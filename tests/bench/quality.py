@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import os
 import statistics
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import fashion_mnist
+import paired
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -35,8 +35,6 @@ from distill_trainer.teachers.__main__ import RECIPES, train_teacher
 from distill_trainer.teachers.fit import accuracy, fit, new_network
 
 OUT = Path("build/bench")
-T_95 = {3: 4.303, 4: 3.182, 5: 2.776, 10: 2.262}
-"""Student's t, two-sided 95 %, by number of seeds."""
 VALIDATION = 1000
 
 
@@ -77,9 +75,7 @@ class Measured:
     @property
     def gain(self) -> tuple[float, float]:
         """Mean of the paired differences, and the half width of its 95 % interval."""
-        differences = [ours - peer for ours, peer in zip(self.distilled, self.hard, strict=True)]
-        half = T_95[len(differences)] * statistics.stdev(differences) / math.sqrt(len(differences))
-        return statistics.mean(differences), half
+        return paired.gain(self.distilled, self.hard)
 
     def row(self) -> dict[str, object]:
         """The row of quality.json."""

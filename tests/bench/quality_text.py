@@ -1,146 +1,159 @@
-"""Does distilling help a language model? The King James Bible, teacher and students made here from nothing.
+"""Does distilling help a model of texts? Three tasks on the King James Bible, teachers and students made here from nothing.
 
-Trains a tokenizer and a teacher once (kept in build/bench/language), then the same student from the same start with hard
-labels alone and distilled, by the trainer itself: `python tests/bench/quality_text.py [seeds]`.
+The same student from the same start, with hard labels alone and distilled, by the trainer itself, each seed once:
+`python tests/bench/quality_text.py [--seeds 5] [--only CausalLM]`. Prints the table and writes build/bench/quality-text.json.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
-import random
 import statistics
-import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import bible
+import paired
 import torch
-from tokenizers import ByteLevelBPETokenizer
-from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
+from bible_tasks import BATCH, TASKS, BibleTask
 
 from distill_trainer import program
 from distill_trainer.stop import StopSignal
 
-OUT = Path("build/bench/language").resolve()
-TOKENS, LENGTH, TEACHER_STEPS, BATCH = 1024, 64, 600, 32
-TEACHER = {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4}
-STUDENT = {"hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4}
-TRAINING = {"epochs": 4, "batchSize": BATCH, "learningRate": 0.003}
-STUDENT_VERSES = 3000
-"""A tenth of the verses: the teacher has seen all that are not for testing."""
-OBJECTIVES = {
-    "hard labels alone": {"alpha": 1.0, "temperature": 1.0},
-    "distilled": {"alpha": 0.1, "temperature": 1.0},
-}
+OUT = Path("build/bench")
+HARD, DISTILLED = "hard labels alone", "distilled"
+OBJECTIVES = {HARD: {"alpha": 1.0}, DISTILLED: {"alpha": 0.1}}
 
 
-def config(sizes: dict[str, int]) -> LlamaConfig:
-    """A Llama of that size."""
-    ends = {"bos_token_id": 0, "eos_token_id": 0, "tie_word_embeddings": True}
-    return LlamaConfig(vocab_size=TOKENS, max_position_embeddings=LENGTH, **ends, **sizes)
+@dataclass(frozen=True)
+class Measured:
+    """Results of the trainer, by seed."""
+
+    task: type[BibleTask]
+    hard: list[dict[str, Any]]
+    distilled: list[dict[str, Any]]
+
+    @property
+    def gain(self) -> tuple[float, float]:
+        """Of the metric, with the half width of its interval."""
+        return paired.gain(metrics(self.distilled), metrics(self.hard))
+
+    def row(self) -> dict[str, object]:
+        """As it is written."""
+        ours, peer = statistics.mean(metrics(self.distilled)), statistics.mean(metrics(self.hard))
+        gain, half = self.gain
+        shown = {"what": f"{self.task.task}, distilled : {HARD}", "ours": round(ours, 4)}
+        return {
+            **shown,
+            "peer": round(peer, 4),
+            "unit": self.task.unit,
+            "ratio": round(ours / peer, 4),
+            "bar": 1.0,
+            "holds": gain > half,
+        }
+
+    def line(self) -> str:
+        """As it stands in docs/quality.md."""
+        gain, half = self.gain
+        hard, distilled = metrics(self.hard), metrics(self.distilled)
+        wins = sum(ours > peer for ours, peer in zip(distilled, hard, strict=True))
+        cells = (
+            f"{self.task.task}, {self.task.train} verses",
+            f"{self.hard[0]['teacher']['metric']:.2%}",
+            f"{statistics.mean(hard):.2%}",
+            f"{statistics.mean(distilled):.2%}",
+            f"{gain * 100:+.2f} ± {half * 100:.2f} points",
+            f"{wins} of {len(hard)} seeds",
+        )
+        return f"| {' | '.join(cells)} |"
 
 
-def cut_data(file: Path) -> list[str]:
-    """Writes train, validation and test of the students; all that the teacher may see."""
-    verses = file.read_text(encoding="utf-8").splitlines()
-    random.Random(0).shuffle(verses)
-    parts = {
-        "test": verses[:1000],
-        "validation": verses[1000:1500],
-        "train": verses[1500 : 1500 + STUDENT_VERSES],
-    }
-    for name, lines in parts.items():
-        (OUT / "data").mkdir(parents=True, exist_ok=True)
-        (OUT / "data" / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return verses[1500:]
+def metrics(results: list[dict[str, Any]]) -> list[float]:
+    """The student's."""
+    return [result["student"]["metric"] for result in results]
 
 
-def make_teacher(verses: list[str]) -> None:
-    """Tokenizer and teacher from the text alone; nothing happens where they are there."""
-    folder = OUT / "teacher"
-    if (folder / "model.safetensors").is_file():
-        return
-    learnt = ByteLevelBPETokenizer()
-    learnt.train_from_iterator(verses, vocab_size=TOKENS, special_tokens=["<|end|>"], show_progress=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    learnt.save(str(folder / "raw.json"))
-    words = PreTrainedTokenizerFast(
-        tokenizer_file=str(folder / "raw.json"), eos_token="<|end|>", pad_token="<|end|>"
-    )
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config(TEACHER))
-    stream = torch.tensor([token for verse in verses for token in [*words(verse).input_ids, 0]])
-    rows = stream[: len(stream) // (LENGTH + 1) * (LENGTH + 1)].view(-1, LENGTH + 1)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, TEACHER_STEPS, pct_start=0.05)
-    for _ in range(TEACHER_STEPS):
-        part = rows[torch.randint(len(rows), (BATCH,))]
-        logits = model(input_ids=part[:, :-1]).logits
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(logits.flatten(0, 1), part[:, 1:].flatten()).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-    model.save_pretrained(folder)
-    words.save_pretrained(folder)
-
-
-def student(name: str, objective: dict[str, float], seed: int) -> dict[str, object]:
+def student(task: BibleTask, name: str, seed: int, temperature: float) -> dict[str, Any]:
     """One run of the trainer; its result."""
-    config(STUDENT).save_pretrained(OUT / "student")
-    place = OUT / "runs" / f"{name.replace(' ', '-')}-{seed}"
+    place = task.root / "runs" / f"{name.replace(' ', '-')}-{seed}"
     place.mkdir(parents=True, exist_ok=True)
+    files = {"uri": f"file://{task.root / 'data'}", **task.dataset["files"]}
     document = {
         "job": {"name": "bible"},
-        "task": "CausalLM",
-        "teacher": {"huggingFace": {"id": f"file://{OUT / 'teacher'}"}},
-        "student": {"huggingFace": {"id": f"file://{OUT / 'student'}"}},
-        "dataset": {
-            "files": {"uri": f"file://{OUT / 'data'}", "format": "Text"},
-            "packing": True,
-            "maxTokens": LENGTH,
+        "task": task.task,
+        "teacher": {"huggingFace": {"id": f"file://{task.root / 'teacher'}"}},
+        "student": {"huggingFace": {"id": f"file://{task.root / 'student'}"}},
+        "dataset": {**task.dataset, "files": files},
+        "objective": {**OBJECTIVES[name], "temperature": temperature},
+        "training": {
+            "epochs": task.epochs,
+            "batchSize": BATCH,
+            "learningRate": 0.003,
+            "seed": seed,
+            "gradientClip": 1.0,
         },
-        "objective": objective,
-        "training": {**TRAINING, "seed": seed, "gradientClip": 1.0},
+        "evaluation": {"metric": "macroF1"} if task.unit == "macro F1" else {},
         "output": {"uri": f"file://{place / 'out'}"},
         "recipeDigest": "sha256:" + f"{seed:02x}" * 32,
     }
     (place / "trainer.json").write_text(json.dumps(document), encoding="utf-8")
     os.environ["DISTILL_TERMINATION_LOG"] = str(place / "outcome.json")
-    program.run("train", place / "trainer.json", StopSignal())
-    return dict(json.loads((place / "outcome.json").read_text(encoding="utf-8"))["result"])
+    outcome = place / "outcome.json"
+    if program.run("train", place / "trainer.json", StopSignal()):
+        raise RuntimeError(outcome.read_text(encoding="utf-8"))
+    return dict(json.loads(outcome.read_text(encoding="utf-8"))["result"])
+
+
+def measure(task: BibleTask, seeds: range) -> Measured:
+    """Both students of every seed. T = 1 for a language, whose teacher is unsure already, 2 for classes."""
+    temperature = 1.0 if task.task == "CausalLM" else 2.0
+    hard, distilled = (
+        [student(task, name, seed, temperature) for seed in seeds] for name in (HARD, DISTILLED)
+    )
+    return Measured(type(task), hard, distilled)
+
+
+def perplexities(found: Measured) -> str:
+    """What a language model is better known by."""
+    teacher = found.hard[0]["teacher"]["perplexity"]
+    hard, distilled = (
+        statistics.mean(result["student"]["perplexity"] for result in results)
+        for results in (found.hard, found.distilled)
+    )
+    return f"perplexity: teacher {teacher:.1f}, hard labels alone {hard:.1f}, distilled {distilled:.1f}"
 
 
 def main() -> None:
-    """Print the table and write quality.json beside the data."""
-    logging.basicConfig(level=logging.WARNING)
+    """Measure every task, or the one that was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, choices=sorted(paired.T_95), default=5)
+    parser.add_argument("--only", default="", help="the task with this name")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR)
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     os.environ["DISTILL_HTTP_PORT"] = "0"
-    file = bible.lines_of()
-    if isinstance(file, str):
-        print(file)
+    verses = bible.verses()
+    if isinstance(verses, str):
+        print(verses)
         return
-    began, seeds = time.monotonic(), range(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
-    make_teacher(cut_data(file))
-    print(f"{time.monotonic() - began:5.0f} s  teacher", flush=True)
-    rows = []
-    for name, objective in OBJECTIVES.items():
-        results = [student(name, objective, seed) for seed in seeds]
-        rows.append((name, results))
-        print(f"{time.monotonic() - began:5.0f} s  {name}", flush=True)
-    print("| student | next-token accuracy | perplexity | seeds |\n| --- | --- | --- | --- |")
-    teacher = rows[0][1][0]["teacher"]
-    print(f"| the teacher | {teacher['metric']:.2%} | {teacher['perplexity']:.1f} | |")
-    for name, results in rows:
-        accuracy = statistics.mean(result["student"]["metric"] for result in results)
-        values = ", ".join(f"{result['student']['perplexity']:.1f}" for result in results)
-        mean = statistics.mean(result["student"]["perplexity"] for result in results)
-        print(f"| {name} | {accuracy:.2%} | {mean:.1f} ({values}) | {len(results)} |")
-    (OUT / "quality.json").write_text(json.dumps(dict(rows), indent=2) + "\n", encoding="utf-8")
+    began, measured = time.monotonic(), []
+    for task in (kind((OUT / "text").resolve()) for kind in TASKS if options.only in kind.task):
+        task.make(verses)
+        print(f"{time.monotonic() - began:5.0f} s  {task.task}: teacher and data", flush=True)
+        measured.append(measure(task, range(options.seeds)))
+        print(f"{time.monotonic() - began:5.0f} s  {task.task}", flush=True)
+    print("\n| task, data | teacher | hard labels alone | distilled | gain (95 % interval) | better in |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    print("\n".join(found.line() for found in measured))
+    print("\n".join(perplexities(found) for found in measured if found.task.task == "CausalLM"))
+    document = {"rows": [found.row() for found in measured]}
+    (OUT / "quality-text.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def test_digits_have_the_published_size_and_values() -> None:
 
 def test_the_test_digits_are_the_same_for_every_seed() -> None:
     one, other = data.load(builtin("digits"), seed=1), data.load(builtin("digits"), seed=2)
-    assert one.test.ids == other.test.ids
+    assert list(one.test.ids) == list(other.test.ids)
     assert one.validation.ids != other.validation.ids
 
 

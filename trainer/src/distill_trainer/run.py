@@ -128,7 +128,7 @@ def seed_everything(seed: int) -> torch.device:
     )  # cuBLAS is deterministic only with a fixed workspace
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     # Goes with it unless told otherwise, costs a pass over all new memory, and helps only code that reads before it writes.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     random.seed(seed)
     np.random.seed(seed)  # the global generator, which libraries use
     torch.manual_seed(seed)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from distill_trainer.batch import Batch, Samples
+from distill_trainer.data.sample_ids import ChosenIds, in_parts
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Selection:
         self._source = source
         self.rows = rows
         self.labels = source.labels[rows]
-        self.ids: Sequence[str] = [source.ids[row] for row in rows.tolist()]
+        self.ids: Sequence[str] = ChosenIds(source.ids, rows)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -118,11 +119,11 @@ class Selection:
     def batch(self, indices: Tensor) -> Batch:
         """See Split."""
         places = indices.cpu()
-        samples = self._source.content.read(self.rows[places])
+        rows = self.rows[places]
+        samples = self._source.content.read(rows)
         labels = self.labels[places] if samples.labels is None else samples.labels
-        return Batch(
-            [self.ids[place] for place in places.tolist()], places, samples.inputs, labels, samples.mask
-        )
+        ids = [self._source.ids[row] for row in rows.tolist()]
+        return Batch(ids, places, samples.inputs, labels, samples.mask)
 
     def shown(self, index: int) -> Shown:
         """See Split."""
@@ -135,7 +136,8 @@ class Selection:
     def digest(self) -> str:
         """Digest of the ids, the labels and the content they belong to."""
         content = hashlib.sha256(self._source.content.digest().encode())
-        content.update("\0".join(self.ids).encode())
+        for number, part in enumerate(in_parts(self.ids)):
+            content.update(("\0" if number else "").encode() + "\0".join(part).encode())
         content.update(self.labels.numpy().tobytes())
         return content.hexdigest()
 

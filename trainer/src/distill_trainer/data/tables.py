@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from distill_api.dataset import Dataset
 from distill_trainer.data import labels
 from distill_trainer.data.dataset import Opened, SourceSplit
 from distill_trainer.data.pictures import DecodedPixels, Pictures, common_form
+from distill_trainer.data.sample_ids import NumberedIds
 from distill_trainer.data.suggest import did_you_mean
 from distill_trainer.errors import ContractBroken
 
 
 @dataclass(frozen=True)
 class Table:
-    """One split. `cell(column, row)` reads one cell; `folder` is what relative paths of pictures start at.
+    """One split. `cell(column, row)` reads one cell, `column(name)` all of them one after another.
+
+    `folder` is what relative paths of pictures start at.
 
     `class_names` are those that the source declares, by column.
     """
 
     columns: Sequence[str]
     length: int
-    column: Callable[[str], Sequence[Any]]
+    column: Callable[[str], Iterable[Any]]
     cell: Callable[[str, int], Any]
     folder: Path | None = None
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -86,9 +90,9 @@ def labels_of(tables: Tables, dataset: Dataset, *, field: str = "label") -> Labe
     return Labelled(classes, indices, (*told, *absent))
 
 
-def row_ids(split: str, table: Table) -> list[str]:
+def row_ids(split: str, table: Table) -> Sequence[str]:
     """A row's name: its split and its place there."""
-    return [f"{split}/{row}" for row in range(table.length)]
+    return NumberedIds(f"{split}/", table.length)
 
 
 def _pictures(split: str, table: Table, column: str) -> Pictures:
@@ -115,18 +119,16 @@ def _labels(
     tables: dict[str, Table], column: str, train: str, name: str
 ) -> tuple[tuple[str, ...], dict[str, Tensor], tuple[str, ...]]:
     """Class names, indices (int64 [N]) by split, and sentences."""
-    values = {split: list(table.column(column)) for split, table in tables.items()}
-    for split, found in values.items():
-        _refuse_missing(found, column, split)
+    values = {split: partial(_present, table, column, split) for split, table in tables.items()}
     field = f"dataset.columns.{name} ({column})"
-    if any(isinstance(value, str) for found in values.values() for value in found[:1]):
-        classes = labels.class_order(map(str, values.get(train, next(iter(values.values())))))
+    if any(isinstance(value, str) for found in values.values() for value in islice(found(), 1)):
+        classes = labels.class_order(map(str, values.get(train, next(iter(values.values())))()))
         by_split = {
-            split: labels.by_name(list(map(str, found)), classes, field=f"{field} of split {split!r}")
+            split: labels.by_name(map(str, found()), classes, field=f"{field} of split {split!r}")
             for split, found in values.items()
         }
         return classes, by_split, (labels.order_said(classes, where=f"the values of column {column!r}"),)
-    indices = {split: _whole_numbers(found, field) for split, found in values.items()}
+    indices = {split: _whole_numbers(found(), field) for split, found in values.items()}
     names = next(
         (table.class_names[column] for table in tables.values() if column in table.class_names), None
     )
@@ -136,26 +138,26 @@ def _labels(
     return classes, indices, ()
 
 
-def _refuse_missing(values: Sequence[Any], column: str, split: str) -> None:
-    if None in values:
-        raise ContractBroken(
-            "LabelMissing",
-            f"dataset.columns.label ({column}) is empty in row {list(values).index(None)} of split {split!r}: "
-            "label the sample or leave it out",
-        )
+def _present(table: Table, column: str, split: str) -> Iterator[Any]:
+    """The column's values, one after another. Raises ContractBroken at the first that is missing."""
+    for row, value in enumerate(table.column(column)):
+        if value is None:
+            raise ContractBroken(
+                "LabelMissing",
+                f"dataset.columns.label ({column}) is empty in row {row} of split {split!r}: "
+                "label the sample or leave it out",
+            )
+        yield value
 
 
-def _whole_numbers(values: Sequence[Any], field: str) -> Tensor:
-    wrong = next(
-        (
-            value
-            for value in values
-            if not (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
-        ),
-        None,
-    )
-    if wrong is not None:
-        raise ContractBroken(
-            "LabelOutOfRange", f"{field} is {str(wrong)[:60]!r}: a class is a whole number from 0, or a name"
-        )
-    return torch.tensor([int(value) for value in values], dtype=torch.int64)
+def _whole_numbers(values: Iterable[Any], field: str) -> Tensor:
+    def whole() -> Iterator[int]:
+        for value in values:
+            if not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
+                raise ContractBroken(
+                    "LabelOutOfRange",
+                    f"{field} is {str(value)[:60]!r}: a class is a whole number from 0, or a name",
+                )
+            yield int(value)
+
+    return labels.indices(whole())

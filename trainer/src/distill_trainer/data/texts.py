@@ -64,7 +64,11 @@ class TextContent:
 
 
 def text_splits(
-    tables: Tables, column: str, labels: dict[str, Tensor], ids: Callable[[str], list[str]], encoder: Encoder
+    tables: Tables,
+    column: str,
+    labels: dict[str, Tensor],
+    ids: Callable[[str], Sequence[str]],
+    encoder: Encoder,
 ) -> dict[str, SourceSplit]:
     """The column's texts with a label each (int64 [N] by split). Raises ContractBroken where a cell is no text."""
     splits = {}

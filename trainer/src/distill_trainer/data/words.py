@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -145,7 +145,7 @@ def _constant(values: list[Any], _column: str) -> list[Any]:
     return values
 
 
-def _lists(split: str, rows: Sequence[Any], column: str) -> tuple[list[Any], list[int]]:
+def _lists(split: str, rows: Iterable[Any], column: str) -> tuple[list[Any], list[int]]:
     """Tags of all rows one after another, and where each row starts."""
     values: list[Any] = []
     starts = [0]

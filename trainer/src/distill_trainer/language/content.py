@@ -18,6 +18,7 @@ from torch import Tensor
 
 from distill_trainer.batch import Samples
 from distill_trainer.data.dataset import Passage, SourceSplit
+from distill_trainer.data.sample_ids import NumberedIds
 from distill_trainer.data.tables import Table, row_ids
 from distill_trainer.language.encoded import Encoder
 from distill_trainer.language.spool import Spool, spool
@@ -103,7 +104,7 @@ def source_splits(
     """Sources of each split; blocks have names of their own, so that no store takes them for documents."""
     found = {}
     for split, (table, content) in splits.items():
-        ids = [f"{split}/block-{row}" for row in range(len(content))] if packing else row_ids(split, table)
+        ids = NumberedIds(f"{split}/block-", len(content)) if packing else row_ids(split, table)
         found[split] = SourceSplit(ids, torch.zeros(len(ids), dtype=torch.int64), content)
     return found
 

@@ -20,8 +20,8 @@ Digests = np.ndarray[Any, np.dtype[np.bytes_]]
 
 def id_digests(ids: Sequence[str]) -> Digests:
     """BLAKE2b of each id."""
-    joined = b"".join(hashlib.blake2b(text.encode(), digest_size=ID_BYTES).digest() for text in ids)
-    return np.frombuffer(joined, dtype=f"S{ID_BYTES}")
+    every = (hashlib.blake2b(text.encode(), digest_size=ID_BYTES).digest() for text in ids)
+    return np.fromiter(every, dtype=f"S{ID_BYTES}", count=len(ids))
 
 
 def as_tensor(digests: Digests) -> Tensor:

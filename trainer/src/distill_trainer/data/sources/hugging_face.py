@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from distill_api.dataset import Columns, Dataset, HuggingFaceDataset
 from distill_trainer import uris
 from distill_trainer.data.extras import required
+from distill_trainer.data.sample_ids import AT_ONCE
 from distill_trainer.data.sources import source
 from distill_trainer.data.tables import Table, Tables
 from distill_trainer.errors import ContractBroken
@@ -72,10 +74,16 @@ def _table(datasets: Any, part: Any, columns: Columns) -> Table:
     return Table(
         columns=part.column_names,
         length=len(part),
-        column=lambda name: part.with_format(None)[name][:],
+        column=lambda name: _values(part, name),
         cell=lambda name, row: alone(name)[row][name],
         class_names=_class_names(datasets, part.features),
     )
+
+
+def _values(part: Any, column: str) -> Iterator[Any]:
+    plain = part.with_format(None).select_columns([column])
+    for first in range(0, len(part), AT_ONCE):
+        yield from plain[first : first + AT_ONCE][column]
 
 
 def _class_names(datasets: Any, features: Any) -> dict[str, tuple[str, ...]]:

@@ -12,6 +12,7 @@ from distill_trainer.data.dataset import ArrayPixels, Opened, SourceSplit
 from distill_trainer.data.folders import files_root
 from distill_trainer.data.idx import IdxFile
 from distill_trainer.data.labels import absent_said, check_range, count_from
+from distill_trainer.data.sample_ids import NumberedIds
 from distill_trainer.data.sources import source
 from distill_trainer.errors import ContractBroken
 
@@ -67,8 +68,7 @@ def _open_split(split: str, images: IdxFile) -> SourceSplit:
             f"dataset.files: {images.path.name} has {images.shape[0]} pictures and {found.name} has shape "
             f"{tuple(labels.shape)}: they do not belong together",
         )
-    ids = [f"{split}/{row}" for row in range(len(labels))]
-    return SourceSplit(ids, labels, ArrayPixels(images.read_pictures))
+    return SourceSplit(NumberedIds(f"{split}/", len(labels)), labels, ArrayPixels(images.read_pictures))
 
 
 def _one_shape(pictures: dict[str, IdxFile]) -> tuple[int, int, int]:

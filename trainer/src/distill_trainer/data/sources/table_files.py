@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from distill_api.dataset import Columns, Dataset, FileFormat
 from distill_trainer.data.extras import required
 from distill_trainer.data.folders import files_root, visible
+from distill_trainer.data.sample_ids import AT_ONCE
 from distill_trainer.data.sources import source
 from distill_trainer.data.tables import Table, Tables
 from distill_trainer.errors import ContractBroken
@@ -76,11 +78,18 @@ def _table(paths: list[Path], kind: FileFormat, columns: Columns) -> Table:
     return Table(
         columns=names,
         length=table.num_rows,
-        column=lambda name: table.column(name).to_pylist(),
+        column=lambda name: _values(table.column(name)),
         cell=lambda name, row: table.column(name)[row].as_py(),
         folder=paths[0].parent,
         class_names=_declared_classes(table.schema.metadata),
     )
+
+
+def _values(column: Any) -> Iterator[Any]:
+    """One after another: a column of a million as a list would take more than the table."""
+    for batch in column.chunks:
+        for first in range(0, len(batch), AT_ONCE):
+            yield from batch.slice(first, AT_ONCE).to_pylist()
 
 
 def _arrow(module: str) -> Any:

@@ -6,9 +6,13 @@ A line, as the `datasets` library has it too. Longer documents go into JSON Line
 from __future__ import annotations
 
 import mmap
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from distill_api.dataset import Dataset, FileFormat
 from distill_trainer.data.folders import files_root
@@ -41,7 +45,7 @@ def _table(paths: Sequence[Path]) -> Table:
     return Table(
         columns=(COLUMN,),
         length=len(lines),
-        column=lambda _: [lines[row] for row in range(len(lines))],
+        column=lambda _: (lines[row] for row in range(len(lines))),
         cell=lambda _, row: lines[row],
         folder=paths[0].parent,
     )
@@ -52,18 +56,16 @@ class Lines:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._files = [_mapped(path) for path in paths]
-        self._places = [
-            (number, start, end)
-            for number, content in enumerate(self._files)
-            for start, end in _line_bounds(content)
-        ]
+        bounds = [_line_bounds(content) for content in self._files]
+        self._bounds = np.concatenate(bounds)
+        self._file = np.repeat(np.arange(len(bounds)), [len(each) for each in bounds])
         self._paths = paths
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._bounds)
 
     def __getitem__(self, row: int) -> str:
-        number, start, end = self._places[row]
+        number, (start, end) = self._file[row], self._bounds[row].tolist()
         try:
             return bytes(self._files[number][start:end]).decode().strip()
         except UnicodeDecodeError as error:
@@ -81,12 +83,13 @@ def _mapped(path: Path) -> Any:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _line_bounds(content: Any) -> list[tuple[int, int]]:
-    bounds, start = [], 0
+def _line_bounds(content: Any) -> NDArray[np.int64]:
+    """Where each line that is not blank starts and ends, [N, 2]."""
+    bounds, start = array("q"), 0
     while start < len(content):
         found = content.find(b"\n", start)
         end = len(content) if found < 0 else found
         if content[start:end].strip():
-            bounds.append((start, end))
+            bounds.extend((start, end))
         start = end + 1
-    return bounds
+    return np.asarray(bounds, dtype=np.int64).reshape(-1, 2)
