@@ -175,7 +175,7 @@ class Sections(Encoders):
     """Which part of the Bible a verse is from."""
 
     task, unit, classes = "TextClassification", "accuracy", tuple(name for name, _ in SECTIONS)
-    dataset: ClassVar = {"files": {"format": "JSONLines"}, "maxTokens": LENGTH}
+    dataset: ClassVar = {"files": {"format": "JsonLines"}, "maxTokens": LENGTH}
     auto = AutoModelForSequenceClassification
 
     def row(self, verse: Verse) -> dict[str, Any]:
@@ -202,7 +202,7 @@ class Names(Encoders):
 
     task, unit, classes = "TokenClassification", "macro F1", ("capital", "small")
     dataset: ClassVar = {
-        "files": {"format": "JSONLines"},
+        "files": {"format": "JsonLines"},
         "columns": {"tokens": "words", "tags": "tags"},
         "maxTokens": LENGTH,
     }
