@@ -86,7 +86,9 @@ def test_what_is_written_is_what_save_pretrained_writes(workspace, job, tmp_path
     assert names[0] == names[1]
 
 
-def test_stopped_and_started_again_gives_the_same_student_bit_for_bit(workspace, job, stop_after):
+@pytest.mark.parametrize("mode", ["Online", "Cached"])
+def test_stopped_and_started_again_gives_the_same_student_bit_for_bit(workspace, job, stop_after, mode):
+    job = {**job, "teacherOutputs": {"mode": mode}}
     whole = workspace.train(**job)
     output = {"uri": "pvc://models/again"}
     stopped = workspace.train(stop=stop_after(20), **job, output=output)

@@ -146,7 +146,9 @@ def test_stored_outputs_teach_the_same_as_a_teacher_beside(workspace, job):
         assert cached["loss"] == pytest.approx(online["loss"], rel=1e-4)
 
 
-def test_stopped_and_started_again_gives_the_same_student_bit_for_bit(workspace, job, stop_after):
+@pytest.mark.parametrize("mode", ["Online", "Cached"])
+def test_stopped_and_started_again_gives_the_same_student_bit_for_bit(workspace, job, stop_after, mode):
+    job = {**job, "teacherOutputs": {"mode": mode}}
     whole = workspace.train(**job)
     output = {"uri": "pvc://models/again"}
     assert workspace.train(stop=stop_after(7), **job, output=output).code is ExitCode.DISRUPTED

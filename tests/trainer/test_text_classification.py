@@ -98,7 +98,9 @@ def test_a_builtin_network_is_refused_for_texts(workspace, text_job):
     assert "student.builtin.name is 'mlp', which classifies pictures" in ended.outcome.message
 
 
-def test_stopped_and_started_again_gives_the_same_student_bit_for_bit(workspace, text_job, stop_after):
+@pytest.mark.parametrize("mode", ["Online", "Cached"])
+def test_stopped_and_started_again_gives_the_same_student_bit_for_bit(workspace, text_job, stop_after, mode):
+    text_job = {**text_job, "teacherOutputs": {"mode": mode}}
     whole = workspace.train(**text_job)
     output = {"uri": "pvc://models/again"}
     again = workspace.train(stop=stop_after(30), **text_job, output=output)

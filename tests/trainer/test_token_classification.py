@@ -209,7 +209,9 @@ def test_columns_that_are_no_lists_are_named(workspace, tag_job):
     )
 
 
-def test_stopped_and_started_again_gives_the_same_student_bit_for_bit(workspace, tag_job, stop_after):
+@pytest.mark.parametrize("mode", ["Online", "Cached"])
+def test_stopped_and_started_again_gives_the_same_student_bit_for_bit(workspace, tag_job, stop_after, mode):
+    tag_job = {**tag_job, "teacherOutputs": {"mode": mode}}
     training = {**tag_job["training"], "epochs": 2}
     whole = workspace.train(**{**tag_job, "training": training})
     output = {"uri": "pvc://models/again"}
