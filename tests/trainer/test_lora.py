@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from language_world import gpt2, llama, write_language_teacher, write_texts
+from language_world import gpt2, llama
+from lora_world import lora_job, write_models
 from safetensors.torch import load_file
 from test_parallel import together
 from text_world import write_sentences, write_teacher
@@ -16,23 +17,12 @@ from distill_trainer.student import load_student
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    root = tmp_path_factory.mktemp("lora")
-    write_language_teacher(root / "teacher", llama(num_hidden_layers=3))
-    write_language_teacher(root / "student", steps=5)
-    return root
+    return write_models(tmp_path_factory.mktemp("lora"))
 
 
 @pytest.fixture
 def job(workspace, folders):
-    write_texts(workspace.root / "data", train=48, test=12)
-    return {
-        "task": "CausalLM",
-        "teacher": {"huggingFace": {"id": f"file://{folders / 'teacher'}"}},
-        "student": {"huggingFace": {"id": f"file://{folders / 'student'}"}, "lora": {"rank": 4}},
-        "dataset": {"files": {"uri": f"file://{workspace.root / 'data'}", "format": "Text"}},
-        "objective": {"temperature": 1.0},
-        "training": {"epochs": 2, "batchSize": 8, "learningRate": 0.02},
-    }
+    return lora_job(workspace.root / "data", folders)
 
 
 def causal(config):
@@ -102,6 +92,44 @@ def test_stopped_and_started_again_it_is_the_same_bit_for_bit(workspace, job, st
     assert workspace.train(stop_after(9), **job, output=again).code is ExitCode.DISRUPTED
     ended = workspace.train(**job, output=again)
     assert ended.outcome.lineage.student_digest == whole.outcome.lineage.student_digest
+
+
+def test_stages_and_stored_outputs_resume_bit_for_bit(workspace, job, stop_after):
+    """Stopped within the first stage, whose hint looks at an adapted layer, at the edge, and in the second."""
+    pair = {"teacher": "model.model.layers.2.mlp", "student": "model.model.layers.1.self_attn.q_proj"}
+    hint = {"type": "Hint", "pairs": [{**pair, "projection": "Linear"}]}
+    stages = [
+        {"name": "hints", "epochs": 1, "objective": {"alpha": 0, "terms": [hint]}},
+        {"name": "outputs", "epochs": 1, "objective": {"temperature": 2}},
+    ]
+    del job["objective"]
+    job["student"]["lora"] |= {"dropout": 0.2}
+    document = workspace.config(**job, curriculum={"stages": stages})
+    del document["training"]["epochs"]
+
+    def run(name, stop=None):
+        return workspace.run("train", {**document, "output": {"uri": f"pvc://models/{name}"}}, stop)
+
+    whole = run("whole")
+    assert whole.code is ExitCode.SUCCEEDED, whole.outcome.message
+    epochs = set()
+    for looks in (4, 9, 13):
+        assert run(f"at-{looks}", stop_after(looks)).code is ExitCode.DISRUPTED
+        newest = max((workspace.output.parent / f"at-{looks}/checkpoints").glob("*/*/step-*"))
+        epochs.add(int(newest.name.partition("-epoch-")[2]))
+        assert run(f"at-{looks}").outcome.lineage.student_digest == whole.outcome.lineage.student_digest
+    assert epochs == {1, 2}
+
+
+def test_stored_outputs_teach_what_the_teacher_beside_it_does(workspace, job):
+    tensors = []
+    for mode in ("Online", "Cached"):
+        output = {"uri": f"pvc://models/{mode}"}
+        ended = workspace.train(**job, output=output, teacherOutputs={"mode": mode})
+        assert ended.code is ExitCode.SUCCEEDED, ended.outcome.message
+        [file] = (workspace.output.parent / mode / "versions").glob("*/model.safetensors")
+        tensors.append(load_file(file))
+    torch.testing.assert_close(tensors[1], tensors[0], atol=1e-4, rtol=1e-3)
 
 
 def test_activations_can_be_computed_twice(workspace, job):
@@ -179,6 +207,28 @@ def test_what_cannot_be_adapted_is_refused(workspace, job, student, training, re
     ended = workspace.check(**job)
     assert (ended.code, ended.outcome.reason) == (ExitCode.CONTRACT_BROKEN, reason), ended.outcome.message
     assert [word for word in words if word not in ended.outcome.message] == [], ended.outcome.message
+
+
+@pytest.mark.parametrize("target", ["lm_head", "wte"])
+def test_layers_that_share_a_tensor_are_refused(workspace, job, folders, target):
+    """Merged into the head, an adapter would change the table of tokens too."""
+    job["student"] = {
+        "huggingFace": {"id": f"file://{folders / 'gpt2'}"},
+        "lora": {"targetModules": [target]},
+    }
+    ended = workspace.check(**job)
+    assert ended.outcome.reason == "AdaptersOfSharedWeights", ended.outcome.message
+    assert f"has '{target}', and transformer.wte and lm_head share one tensor" in ended.outcome.message
+
+
+def test_a_head_of_its_own_can_be_adapted(workspace, job):
+    job["student"]["lora"]["targetModules"] = ["lm_head"]
+    ended = workspace.train(**job)
+    assert ended.code is ExitCode.SUCCEEDED, ended.outcome.message
+    said = (workspace.version(ended) / "report.html").read_text()
+    assert "losses: plain" in said
+    model = AutoModelForCausalLM.from_pretrained(workspace.version(ended))
+    assert model.lm_head.weight.shape == (64, 32)
 
 
 def test_adapters_of_random_weights_are_refused(workspace, job):

@@ -151,7 +151,7 @@ class Student(ApiModel):
     lora: Lora | None = Field(
         default=None,
         description="Train low-rank adapters of a Transformers model instead of all its parameters. The version holds the "
-        "model with its adapters merged.",
+        "model with its adapters merged and, in adapter/, the adapters alone in PEFT's format.",
     )
 
     @model_validator(mode="after")

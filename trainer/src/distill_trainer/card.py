@@ -16,6 +16,7 @@ from distill_api.status import Lineage, Result
 from distill_api.training import Task
 from distill_trainer import uris
 from distill_trainer.curriculum.words import objective_words
+from distill_trainer.lora import base_of
 from distill_trainer.tasks import kit_of
 
 CARD = "README.md"
@@ -112,7 +113,16 @@ def _of_transformers(student: Student) -> bool:
 def _use(config: TrainerConfig) -> str:
     if not _of_transformers(config.student):
         return _use_here(config)
-    return f"```python\n{kit_of(config.task).usage}\n```"
+    return f"```python\n{kit_of(config.task).usage}\n```{_use_adapter(config.student)}"
+
+
+def _use_adapter(student: Student) -> str:
+    base = base_of(student) if student.lora else None
+    if base is None:
+        return ""
+    of = f" of revision {base.revision}" if base.revision else ""
+    code = 'from peft import PeftModel\n\nmodel = PeftModel.from_pretrained(base, FOLDER + "/adapter")'
+    return f"\n\nThe same, as adapters on `{base.id}`{of}, loaded before as `base`:\n\n```python\n{code}\n```"
 
 
 def _use_here(config: TrainerConfig) -> str:

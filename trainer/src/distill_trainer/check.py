@@ -21,7 +21,7 @@ from distill_trainer.curriculum.words import objective_field
 from distill_trainer.data import Description
 from distill_trainer.errors import ContractBroken
 from distill_trainer.export import check_installed
-from distill_trainer.lora import check_lora
+from distill_trainer.lora import base_of, check_lora
 from distill_trainer.losses import TermPlan
 from distill_trainer.models import ModelSource, Signature, count_parameters, open_models
 from distill_trainer.models.class_names import class_order
@@ -149,7 +149,9 @@ def _adapters(config: TrainerConfig, student: ModelSource, network: nn.Module) -
         return ()
     trained = bool(student.weights_name) or config.student.init_from_teacher is not None
     strategy = config.training.strategy
-    return (check_lora(lora, student.inner(network), name=student.name, trained=trained, strategy=strategy),)
+    base = base_of(config.student)
+    network = student.inner(network)
+    return (check_lora(lora, network, name=student.name, trained=trained, strategy=strategy, base=base),)
 
 
 def _check_splits(data: Description) -> None:

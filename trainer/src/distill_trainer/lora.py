@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from distill_api.lora import Lora
+from distill_api.sources import HuggingFaceModel, Student
 from distill_api.training import Strategy
 from distill_trainer.data.extras import required
 from distill_trainer.data.suggest import did_you_mean
@@ -21,10 +22,23 @@ from distill_trainer.errors import ContractBroken
 FIELD = "student.lora"
 
 
-def check_lora(lora: Lora, student: nn.Module, *, name: str, trained: bool, strategy: Strategy) -> str:
-    """What will be trained, as a sentence; `student` (on the meta device) is adapted on the way.
+def base_of(student: Student) -> HuggingFaceModel | None:
+    """What the adapters go with; None where that is layers of the teacher, which lie nowhere by themselves."""
+    return None if student.init_from_teacher else student.hugging_face
 
-    Raises ContractBroken: AdaptersOfNothing, LayerNotFound, LibraryMissing.
+
+def check_lora(
+    lora: Lora,
+    student: nn.Module,
+    *,
+    name: str,
+    trained: bool,
+    strategy: Strategy,
+    base: HuggingFaceModel | None,
+) -> str:
+    """What will be trained and written, as a sentence; `student` (on the meta device) is adapted on the way.
+
+    Raises ContractBroken: AdaptersOfNothing, AdaptersNotSharded, AdaptersOfSharedWeights, LayerNotFound, LibraryMissing.
     """
     if not trained:
         raise ContractBroken(
@@ -42,14 +56,25 @@ def check_lora(lora: Lora, student: nn.Module, *, name: str, trained: bool, stra
     layers = ", ".join(_targets(student, lora))
     return (
         f"{FIELD}: {own:,} parameters are trained beside {whole:,} that stay ({own / whole:.2%}), adapters of rank {lora.rank} on "
-        f"{layers}; tensors that the weights lack, as a new head, are trained whole"
+        f"{layers}; tensors that the weights lack, as a new head, are trained whole; {_written(base)}"
     )
 
 
+def _written(base: HuggingFaceModel | None) -> str:
+    if base is None:
+        return "no adapter/ is written, since layers of the teacher are no model that it could be loaded on"
+    return f"adapter/ beside the student holds them apart, to be loaded on {base.id}"
+
+
 def adapt(student: nn.Module, lora: Lora, fresh: Sequence[str] = ()) -> None:
-    """Put adapters in; they and the tensors `fresh` are trained, nothing else. The student answers as before: B is 0."""
+    """Put adapters in; they and the tensors `fresh` are trained, nothing else. The student answers as before: B is 0.
+
+    Raises ContractBroken: LayerNotFound, AdaptersOfSharedWeights, AdaptersOfNothing.
+    """
     peft = _library()
     targets = _targets(student, lora)
+    _refuse_shared(student, targets)
+    _refuse_fresh(student, targets, fresh)
     config = peft.LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -100,6 +125,37 @@ def _targets(student: nn.Module, lora: Lora) -> tuple[str, ...]:
                 f"known are {', '.join(known)}",
             )
     return tuple(lora.target_modules)
+
+
+def _refuse_shared(student: nn.Module, targets: Sequence[str]) -> None:
+    """Merged into one of two layers that share their weights an adapter would change the other, which was trained without."""
+    names: dict[int, list[str]] = {}
+    for name, weight in student.named_parameters(remove_duplicate=False):
+        names.setdefault(id(weight), []).append(name.rpartition(".")[0])
+    for target in targets:
+        for layer in _layers_called(student, target):
+            shared = names.get(id(getattr(layer, "weight", None)), [])
+            if len(shared) > 1:
+                raise ContractBroken(
+                    "AdaptersOfSharedWeights",
+                    f"{FIELD}.targetModules has {target!r}, and {' and '.join(shared)} share one tensor, which merging would change "
+                    "for both: leave it out",
+                )
+
+
+def _refuse_fresh(student: nn.Module, targets: Sequence[str], fresh: Sequence[str]) -> None:
+    new = {
+        id(student.get_parameter(name)): name for name in fresh if name in dict(student.named_parameters())
+    }
+    for target in targets:
+        for layer in _layers_called(student, target):
+            name = new.get(id(getattr(layer, "weight", None)))
+            if name:
+                raise ContractBroken(
+                    "AdaptersOfNothing",
+                    f"{FIELD}.targetModules has {target!r}, and {name} starts fresh, since the weights lack it: leave it out, and "
+                    "it is trained whole",
+                )
 
 
 def _layers_called(student: nn.Module, target: str) -> list[nn.Module]:

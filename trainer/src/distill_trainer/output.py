@@ -1,7 +1,7 @@
 """The version folder: the student, its result and its report, named by the digest of what is served.
 
 `<output>/versions/<digest 12>/{model.safetensors, student.json, …, result.json, report.html, README.md}` appears all at once. The
-digest covers what is served: everything but result, report, card and exports. The same content always gets the same name.
+digest covers what is served: everything but result, report, card, exports and `adapter/`. The same content always gets the same name.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from distill_api.contract import Outcome
 from distill_api.delivery import Format
 from distill_api.naming import short
 from distill_api.status import Export
+from distill_trainer import adapter
 from distill_trainer import student as served
 from distill_trainer.card import CARD
 from distill_trainer.checkpoint import Identity
@@ -111,10 +112,12 @@ def check_writable(output: Path, uri: str) -> None:
 def content_digest(folder: Path) -> str:
     """`sha256:…` over all files that are served, by name."""
     files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
-    listing = "".join(
-        f"{name} {file_digest(files[name])}\n" for name in sorted(files) if name not in _NOT_SERVED
-    )
+    listing = "".join(f"{name} {file_digest(files[name])}\n" for name in sorted(files) if _is_served(name))
     return "sha256:" + hashlib.sha256(listing.encode()).hexdigest()
+
+
+def _is_served(name: str) -> bool:
+    return name not in _NOT_SERVED and not name.startswith(f"{adapter.FOLDER}/")
 
 
 def _write_json(file: Path, content: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from distill_api.contract import Outcome, TrainerConfig
 from distill_api.naming import short
 from distill_api.status import Artifact, Drop, Export, Lineage, ModelResult, Result
 from distill_trainer import export, latency, metrics, report, student
+from distill_trainer.adapter import Adapter
 from distill_trainer.batch import Inputs
 from distill_trainer.card import model_card
 from distill_trainer.check import Contract
@@ -47,6 +48,8 @@ class Finished:
     identity: Identity
     device: torch.device
     output: Path
+    adapter: Adapter | None = None
+    """The student's adapters, which are merged, where they go with a model that lies somewhere."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ def _write_model(run: Finished, folder: Path) -> tuple[Export, ...]:
     sources = run.contract.sources
     sources.student.write(run.student, folder)
     kit_of(run.config.task).write(folder, run.config, sources)
+    if run.adapter:
+        run.adapter.write(folder)
     batches = [
         run.data.test.batch(torch.arange(size) % len(run.data.test)).inputs for size in _EXPORT_BATCHES
     ]

@@ -17,6 +17,7 @@ from distill_api.naming import digest
 from distill_api.teacher_outputs import OutputsMode
 from distill_api.training import Strategy, Task
 from distill_trainer import uris
+from distill_trainer.adapter import Adapter, adapter_of
 from distill_trainer.check import Contract, check
 from distill_trainer.checkpoint import CheckpointStore, Identity
 from distill_trainer.checkpointing import enable_checkpointing
@@ -25,7 +26,7 @@ from distill_trainer.errors import ContractBroken, UserError
 from distill_trainer.fused_path import FUSED, FusedPath, fused_path, not_fused
 from distill_trainer.judging import Reading
 from distill_trainer.loop import Trainer
-from distill_trainer.lora import adapt, merge
+from distill_trainer.lora import adapt, base_of, merge
 from distill_trainer.losses.fused import NotFused
 from distill_trainer.models.from_teacher import copy_layers
 from distill_trainer.output import finished_version
@@ -82,12 +83,11 @@ def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal, ranks: 
         config, contract, models, teacher.source, fused, data, device, output, identity, board, stop, ranks
     )
     contract = replace(contract, warnings=(*contract.warnings, *trained.says))
-    if config.student.lora:
-        merge(contract.student.inner(models.student))
+    adapter = _merged(config, contract, models) if config.student.lora else None
     if is_sharded(models.student) and ranks.leads:
         models = _whole(contract, models, trained, device)
     finished = Finished(
-        config, contract, data, models.teacher, models.student, trained, identity, device, output
+        config, contract, data, models.teacher, models.student, trained, identity, device, output, adapter
     )
     answer = ranks.from_leader(publish(finished, board, stop) if ranks.leads else None)
     assert answer is not None  # noqa: S101 - the leader's
@@ -257,6 +257,14 @@ def _train(
         log.warning("%s", warning)
     board.stage("Training")
     return Trainer(parts, CheckpointStore(output, identity), board, stop).run()
+
+
+def _merged(config: TrainerConfig, contract: Contract, models: Models) -> Adapter | None:
+    """Make the student a plain model; its adapters apart, where they go with a model that lies somewhere."""
+    student, base = contract.student.inner(models.student), base_of(config.student)
+    adapter = adapter_of(student, base, config.task) if base else None
+    merge(student)
+    return adapter
 
 
 def _whole(contract: Contract, models: Models, trained: Trained, device: torch.device) -> Models:
