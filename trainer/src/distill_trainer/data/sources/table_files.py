@@ -1,7 +1,6 @@
 """`files` of format Parquet, Csv and JsonLines: `<split>.parquet`, `<split>-00000-of-00002.parquet` or `<split>/*.parquet`.
 
-Parquet is unpacked once into an Arrow file that is mapped into memory, since its rows cannot be read one by one; CSV
-and JSON Lines usually hold paths and are read as they are.
+All are unpacked once into an Arrow file that is mapped into memory, since rows cannot be read one by one.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,20 +104,37 @@ def _read_parquet(paths: list[Path], columns: Columns) -> tuple[Any, list[str]]:
     if not wanted:
         return schema.empty_table(), names  # the names are all that the message needs
     schema = arrow.schema([schema.field(name) for name in wanted], metadata=schema.metadata)
-    with tempfile.NamedTemporaryFile(prefix="distill-", suffix=".arrow") as spool:
-        with arrow.OSFile(spool.name, "wb") as sink, arrow.ipc.new_file(sink, schema) as writer:
-            for path in paths:
-                for batch in parquet.ParquetFile(path).iter_batches(columns=wanted):
-                    columns_in_order = [batch.column(name) for name in wanted]
-                    writer.write_batch(arrow.RecordBatch.from_arrays(columns_in_order, schema=schema))
-        # The mapping keeps the content after the name is gone, so nothing is left behind, whatever ends the process.
-        return arrow.ipc.open_file(arrow.memory_map(spool.name)).read_all(), names
+    return _mapped(schema, _parquet_batches(paths, schema)), names
+
+
+def _parquet_batches(paths: list[Path], schema: Any) -> Iterator[Any]:
+    arrow, parquet = _arrow("pyarrow"), _arrow("pyarrow.parquet")
+    for path in paths:
+        for batch in parquet.ParquetFile(path).iter_batches(columns=schema.names):
+            in_order = [batch.column(name) for name in schema.names]
+            yield arrow.RecordBatch.from_arrays(in_order, schema=schema)
 
 
 def _read_text(paths: list[Path], kind: FileFormat) -> tuple[Any, list[str]]:
+    """Each file is read as a whole, since its last line may decide a column's type, and leaves the memory before the next."""
     read = _arrow("pyarrow.csv").read_csv if kind is FileFormat.CSV else _arrow("pyarrow.json").read_json
-    table = _arrow("pyarrow").concat_tables([read(path) for path in paths], promote_options="default")
+    tables = []
+    for path in paths:
+        table = read(path)
+        tables.append(_mapped(table.schema, table.to_batches()))
+    table = _arrow("pyarrow").concat_tables(tables, promote_options="default")
     return table, list(table.column_names)
+
+
+def _mapped(schema: Any, batches: Iterable[Any]) -> Any:
+    """The batches as a table whose content is in a file: what is not looked at takes no memory."""
+    arrow = _arrow("pyarrow")
+    with tempfile.NamedTemporaryFile(prefix="distill-", suffix=".arrow") as spool:
+        with arrow.OSFile(spool.name, "wb") as sink, arrow.ipc.new_file(sink, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        # The mapping keeps the content after the name is gone, so nothing is left behind, whatever ends the process.
+        return arrow.ipc.open_file(arrow.memory_map(spool.name)).read_all()
 
 
 def _declared_classes(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
