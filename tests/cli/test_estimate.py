@@ -184,3 +184,46 @@ def test_a_claim_with_a_model_that_has_to_be_opened_is_named(distill):
     assert answer.code == ExitCode.CONFIG_INVALID
     assert "spec.teacher.huggingFace.id: pvc://models/minilm-l6: claim models has no folder" in answer.error
     assert "add --claim models=DIR" in answer.error
+
+
+EMBEDDING = """\
+apiVersion: distillation.dev/v1alpha1
+kind: DistillationJob
+metadata: {name: sentences, namespace: team-a}
+spec:
+  task: Embedding
+  teacher: {huggingFace: {id: pvc://models/encoder}}
+  student: {initFromTeacher: {count: 1}, lora: {rank: 2, targetModules: [query, value]}}
+  dataset: {files: {uri: pvc://models/texts, format: Text}}
+  objective: {alpha: 0}
+  evaluation: {metric: spearman}
+  training: {batchSize: 4}
+  output: {uri: pvc://models/student}
+"""
+
+
+def test_vectors_and_adapters_of_a_job(distill, write, tmp_path):
+    """Embedding stores vectors whole; 1 layer 128 wide with rank 2 on two maps trains 2·(2·128 + 128·2) parameters."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, PreTrainedTokenizerFast
+
+    folder = tmp_path / "models"
+    words = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "cat": 2}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(
+        folder / "encoder"
+    )
+    sizes = {"hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 128}
+    BertConfig(vocab_size=8, num_hidden_layers=2, **sizes).save_pretrained(folder / "encoder")
+    (folder / "texts").mkdir()
+    for split in ("train", "test"):
+        (folder / "texts" / f"{split}.txt").write_text("cat\n" * 40)
+    answer = distill("estimate", write(EMBEDDING), "--claim", f"models={folder}", "--gpus", "2")
+    assert answer.code == 0, answer.error
+    assert [row[0] for row in rows(answer, "stored once")][1:] == ["Dense"]
+    assert "1.02K of them trained (adapters)" in answer.out
+    assert [row[1] for row in rows(answer, "Each rank")][1:3] == ["–", "DDP"]
+    assert " FSDP" not in answer.out.split("Each rank")[1].split("stored once")[0]
+    paper = ["--teacher-parameters", "1B", "--student-parameters", "1B", "--samples", "9", "--sequence", "9"]
+    refused = distill("estimate", write(EMBEDDING), *paper, "--vocabulary", "9")
+    assert "spec.student.lora: adapters are counted in the job's own networks" in refused.error

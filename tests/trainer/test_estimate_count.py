@@ -1,9 +1,11 @@
 """Networks taken apart on the meta device, against sums done by hand."""
 
 import torch
+from language_world import llama, tokenizer, write_texts
 from torch import nn
 
-from distill_trainer.estimate.count import count_network
+from distill_api.contract import TrainerConfig
+from distill_trainer.estimate.count import count_job, count_network
 
 
 def on_meta(make):
@@ -87,3 +89,25 @@ def test_a_transformer_of_text():
     assert counted.largest == 12 * width**2 + 13 * width
     assert counted.beside == counted.parameters - layers * counted.largest  # embeddings, pooler and head
     assert counted.width == width
+
+
+def test_of_a_student_with_adapters_these_alone_are_trained(workspace):
+    """Rank 4 on query and value of two layers 32 wide: 2·2·(4·32 + 32·4), beside all that stays."""
+    write_texts(workspace.root / "data", train=20, test=8)
+    for name in ("teacher", "student"):
+        llama().save_pretrained(workspace.root / name)
+        tokenizer().save_pretrained(workspace.root / name)
+    models = {
+        name: {"huggingFace": {"id": f"file://{workspace.root / name}"}} for name in ("teacher", "student")
+    }
+    data = {"files": {"uri": f"file://{workspace.root / 'data'}", "format": "Text"}}
+    base = {"task": "CausalLM", "dataset": data, "teacher": models["teacher"]}
+    whole, adapted = (
+        count_job(TrainerConfig.model_validate(workspace.config(**base, student=student)), 4).student
+        for student in (models["student"], {**models["student"], "lora": {"rank": 4}})
+    )
+    own = 2 * 2 * (4 * 32 + 32 * 4)
+    assert (whole.adapters, whole.trained) == (None, whole.parameters)
+    assert (adapted.adapters, adapted.parameters) == (own, whole.parameters + own)
+    assert adapted.training_flops < whole.training_flops
+    assert adapted.saved < whole.saved

@@ -141,6 +141,25 @@ def test_what_does_not_make_sense_is_not_offered():
     assert [each.name for each in encodings(STUDENT, TEACHER, WORK, MACHINE)] == ["Dense", "HiddenState"]
 
 
+def test_vectors_are_stored_whole():
+    vectors = replace(WORK, classes=1000, vectors=True)
+    (dense,) = encodings(STUDENT, TEACHER, vectors, MACHINE)
+    assert (dense.name, dense.position_bytes) == ("Dense", 4000)
+
+
+def test_only_adapters_have_gradients_and_optimizer_states():
+    """100 of 1000 parameters are trained: 4 and 8 bytes for each of them, and 4 for all; a tenth of the weights' product is left."""
+    adapted = replace(STUDENT, adapters=100.0)
+    memory = rank_memory(adapted, TEACHER, WORK, 4, Strategy.DDP)
+    assert (memory.parameters, memory.gradients, memory.optimizer) == (4000, 400, 800)
+    assert adapted.training_flops == pytest.approx(2.1 * 2000)
+    assert step_bytes(adapted, TEACHER, WORK, 4, Strategy.DDP) == 2 * 4 * 100 * 3 / 4
+    assert {row.strategy for row in rows(adapted, TEACHER, WORK, MACHINE)} == {Strategy.DDP}
+    assert (
+        apart(adapted, TEACHER, WORK, MACHINE, 1).student_memory.optimizer == 800
+    )  # three ranks, each with all
+
+
 def test_apart_the_slower_side_sets_the_pace():
     """Student 6000 FLOPs a sample, teacher 18 000: of four ranks three are the teacher's, and both take 12 s."""
     found = apart(STUDENT, TEACHER, WORK, MACHINE, None)

@@ -60,6 +60,11 @@ def _on_paper(options: argparse.Namespace, job: Job | None, element: int) -> Pre
     missing = [f"--{name.replace('_', '-')}" for name in needed if getattr(options, name) is None]
     if missing:
         raise CommandError(f"on paper nothing is looked up: give {', '.join(missing)}, too")
+    if job is not None and job.spec.student.lora is not None:
+        raise CommandError(
+            f"{job.place}: spec.student.lora: adapters are counted in the job's own networks, and on paper there are none: leave "
+            "--teacher-parameters and --student-parameters out, or remove lora"
+        )
     if options.measure:
         raise CommandError(
             "--measure times the job's own networks, and on paper there are none: give --flops and --mfu"
@@ -148,6 +153,7 @@ def _work(
         micro_batch=options.micro_batch,
         chunk=options.chunk or (chunk_rows(CHUNK_ELEMENTS, classes) if fuses(job, positions) else None),
         cuts=training.gradient_accumulation,
+        vectors=job is not None and job.spec.task is Task.EMBEDDING,
         top_k=options.top_k or (job and job.spec.teacher_outputs.top_k) or DEFAULT_TOP_K,
     )
 

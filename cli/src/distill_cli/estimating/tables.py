@@ -32,11 +32,11 @@ _PARTS = ("parameters", "gradients", "optimizer", "activations", "teacher", "log
 def show_premises(console: Console, student: Network, teacher: Network, work: Work, said: str) -> None:
     """The lines above the tables: networks, work, FLOPs, and what is assumed of the machine."""
     lines = {
-        "student": _network(student) + _kept(student),
+        "student": _network(student) + _trained(student) + _kept(student),
         "teacher": _network(teacher),
         "work": f"{work.samples:,} samples × {work.positions:,} position{'s' if work.positions > 1 else ''} × "
         f"{work.epochs:g} epoch{'s' if work.epochs != 1 else ''}, batch {work.batch:,}, "
-        f"{'32' if work.element == 4 else '16'} bits, {8 if work.moments == 2 else 4} bytes of optimizer a parameter",
+        f"{'32' if work.element == 4 else '16'} bits, {8 if work.moments == 2 else 4} bytes of optimizer a trained parameter",
         "FLOPs": f"{science(online_flops(student, teacher, work))} with the teacher online, "
         f"{science(cached_flops(student, teacher, work))} with its outputs stored",
         "machine": said,
@@ -102,6 +102,10 @@ def show_apart(
 
 def _network(network: Network) -> str:
     return f"{network.name}: {short(network.parameters)} parameters, {short(network.flops, 'G')} FLOPs forward a sample"
+
+
+def _trained(network: Network) -> str:
+    return "" if network.adapters is None else f", {short(network.adapters)} of them trained (adapters)"
 
 
 def _kept(network: Network) -> str:

@@ -16,10 +16,12 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
 
 from distill_api.contract import TrainerConfig
+from distill_api.lora import Lora
 from distill_trainer.batch import Inputs
 from distill_trainer.checkpointing import check_checkpointing, enable_checkpointing
 from distill_trainer.estimate.formulas import FP32
 from distill_trainer.estimate.inputs import Network
+from distill_trainer.lora import adapt
 from distill_trainer.models import ModelSource, Signature, count_parameters, open_models
 from distill_trainer.sharding import units
 from distill_trainer.tasks import Sources, kit_of
@@ -51,8 +53,14 @@ def count_job(config: TrainerConfig, element: int, tokens: int | None = None) ->
     signature = kit.signature(data)
     example = example_of(config, sources, signature, _BATCH, torch.device("meta"), tokens)
     teacher, positions, width = _counted(sources.teacher, signature, example, element)
-    twice = config.training.activation_checkpointing
-    student, _, _ = _counted(sources.student, signature, example, element, checkpointing=twice)
+    student, _, _ = _counted(
+        sources.student,
+        signature,
+        example,
+        element,
+        checkpointing=config.training.activation_checkpointing,
+        lora=config.student.lora,
+    )
     return Counted(teacher, student, data.sizes["train"], positions, width)
 
 
@@ -69,13 +77,29 @@ def example_of(
     if isinstance(inputs, Tensor):
         return inputs
     length = tokens or shared_encoder(config.dataset, sources.teacher, sources.student).max_tokens
-    return {name: tensor[:, :1].repeat(1, length) for name, tensor in inputs.items()}
+    given = inputs["input_ids"].shape[1]
+    return {name: _lengthened(tensor, given, length) for name, tensor in inputs.items()}
+
+
+def _lengthened(tensor: Tensor, given: int, length: int) -> Tensor:
+    """[B, given] → [B, length]; a mask [B, 1, given, given] grows in both."""
+    for axis in range(1, tensor.dim()):
+        if tensor.shape[axis] == given:
+            tensor = tensor.narrow(axis, 0, 1).repeat_interleave(length, dim=axis)
+    return tensor
 
 
 def build_on(source: ModelSource, signature: Signature, device: torch.device) -> nn.Module:
     """The network with fresh parameters on `device`."""
     with device:
         return source.build(signature)
+
+
+def adapt_student(source: ModelSource, network: nn.Module, lora: Lora | None) -> None:
+    """Leave adapters alone to be trained, where the job says so. Raises ContractBroken."""
+    if lora is not None:
+        inner = source.inner(network)
+        adapt(inner, lora, source.fresh(inner))
 
 
 def _counted(
@@ -85,15 +109,20 @@ def _counted(
     element: int,
     *,
     checkpointing: bool = False,
+    lora: Lora | None = None,
 ) -> tuple[Network, int, int]:
     """The network, what it says something about in a sample, and how many values that has."""
     network = build_on(source, signature, torch.device("meta"))
     if checkpointing:
         check_checkpointing(network, source.name)
         enable_checkpointing(network)
+    adapt_student(source, network, lora)
+    trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     counted = count_network(network, example, _BATCH, element)
     logits = network.eval()(example)
-    named = replace(counted, name=source.name, repeated=checkpointing)
+    named = replace(
+        counted, name=source.name, repeated=checkpointing, adapters=trained if lora is not None else None
+    )
     return named, logits.shape[1:-1].numel(), logits.shape[-1]
 
 
@@ -103,16 +132,17 @@ def count_network(network: nn.Module, example: Inputs, batch: int, element: int)
         network.eval()(example)
     watched = _watch_pass(network, example)
     layers = list(units(network))
+    whole = count_parameters(network)
     saved = _saved_bytes(network.train(), example, element)
     return Network(
         name=type(network).__name__,
-        parameters=count_parameters(network),
+        parameters=whole,
         largest=max(map(count_parameters, layers), default=0),
         flops=flops.get_total_flops() / batch,
         saved=saved / batch,
         passing=watched.largest * element / batch,
         width=watched.width,
-        beside=count_parameters(network) - sum(map(count_parameters, layers)),
+        beside=whole - sum(map(count_parameters, layers)),
     )
 
 

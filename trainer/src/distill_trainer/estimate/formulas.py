@@ -23,6 +23,14 @@ TRAINING_PASSES = 3
 """A backward pass costs two forward passes: one product for the input, one for the weights (Kaplan, section 2.1)."""
 
 
+def training_passes(share: float) -> float:
+    """Forward, the product for the input, and the one for the weights of which a `share` is trained: 3 where it is 1.
+
+    Adapters need the input's gradient through layers that stay (LoRA, Hu et al., https://arxiv.org/abs/2106.09685, section 4.2).
+    """
+    return TRAINING_PASSES - 1 + share
+
+
 def optimizer_bytes(parameters: float, moments: int) -> float:
     """Optimizer states: 4 bytes a moment and parameter; 2 moments for Adam, 1 for SGD with momentum.
 

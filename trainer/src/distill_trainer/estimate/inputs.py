@@ -35,7 +35,8 @@ class Network:
 
     `largest` is the parameters of its largest layer, `beside` those that lie in no list of layers; `flops` those of a forward pass; `saved` the bytes kept for the
     backward pass, `passing` those of the largest step of a pass without one; `repeated` says that activations are
-    computed twice; `width` is that of the last hidden state.
+    computed twice; `width` is that of the last hidden state; `adapters` are the parameters that are trained where the others stay
+    (`student.lora`), None where all are trained.
     """
 
     name: str
@@ -47,11 +48,18 @@ class Network:
     width: int
     repeated: bool = False
     beside: float = 0.0
+    adapters: float | None = None
+
+    @property
+    def trained(self) -> float:
+        """Parameters that have a gradient and optimizer states."""
+        return self.parameters if self.adapters is None else self.adapters
 
     @property
     def training_flops(self) -> float:
         """Forward and backward, with a second forward pass where activations are not kept."""
-        return (f.TRAINING_PASSES + self.repeated) * self.flops
+        passes = f.training_passes(self.trained / self.parameters) if self.parameters else f.TRAINING_PASSES
+        return (passes + self.repeated) * self.flops
 
 
 def paper_network(
@@ -85,7 +93,8 @@ class Work:
     """What is to be done. `element` is bytes of a number in the passes (2: bfloat16), `moments` those of the optimizer.
 
     `micro_batch` is samples of one rank and pass; when not given a rank's share of the global `batch` is cut into `cuts`.
-    `chunk` is the positions whose logits exist at once; all when not given, as the plain losses have it.
+    `chunk` is the positions whose logits exist at once; all when not given, as the plain losses have it. `vectors` says that
+    outputs are embeddings, which are stored whole: none of their values can stand for the others.
     """
 
     samples: int
@@ -99,6 +108,7 @@ class Work:
     chunk: int | None = None
     top_k: int = 64
     cuts: int = 1
+    vectors: bool = False
 
     @property
     def seen(self) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from distill_api.contract import TrainerConfig
 from distill_trainer.batch import moved
-from distill_trainer.estimate.count import Counted, build_on, example_of
+from distill_trainer.estimate.count import Counted, adapt_student, build_on, example_of
 from distill_trainer.models import open_models
 from distill_trainer.tasks import Sources, kit_of
 
@@ -61,6 +61,7 @@ def _step(
     signature = kit.signature(kit.describe(config, sources))
     teacher = build_on(sources.teacher, signature, device).eval()
     student = build_on(sources.student, signature, device).train()
+    adapt_student(sources.student, student, config.student.lora)
     inputs = moved(example_of(config, sources, signature, batch, device, tokens), device)
 
     def step() -> None:

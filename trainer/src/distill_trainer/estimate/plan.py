@@ -84,9 +84,9 @@ def rank_memory(
         return RankMemory(teacher=held, logits=logits)
     return RankMemory(
         parameters=f.FP32 * student.parameters / shards + _in_passes(student, work, shards),
-        gradients=f.FP32 * student.parameters / shards
+        gradients=f.FP32 * student.trained / shards
         + ((student.largest + student.beside) * work.element if shards > 1 else 0),
-        optimizer=f.optimizer_bytes(student.parameters, work.moments) / shards,
+        optimizer=f.optimizer_bytes(student.trained, work.moments) / shards,
         activations=micro * student.saved,
         teacher=held,
         logits=logits,
@@ -94,9 +94,9 @@ def rank_memory(
 
 
 def rows(student: Network, teacher: Network, work: Work, machine: Machine) -> Iterator[Row]:
-    """Every count of ranks that is a power of two, and the machine's own; DDP and FSDP."""
+    """Every count of ranks that is a power of two, and the machine's own; DDP, and FSDP where it can be."""
     for ranks in rank_counts(machine.ranks):
-        for strategy in Strategy if ranks > 1 else (Strategy.DDP,):
+        for strategy in Strategy if _sharded(student, ranks) else (Strategy.DDP,):
             memory = rank_memory(student, teacher, work, ranks, strategy)
             online = machine.seconds(online_flops(student, teacher, work), ranks)
             yield Row(
@@ -127,7 +127,7 @@ def cached_flops(student: Network, teacher: Network, work: Work) -> float:
 
 def step_bytes(student: Network, teacher: Network, work: Work, ranks: int, strategy: Strategy) -> float:
     """What a rank sends for one optimizer step (ZeRO, section 7: 2Ψ for DDP, 3Ψ for FSDP, which gathers in each pass)."""
-    gradients = f.FP32 * student.parameters
+    gradients = f.FP32 * student.trained
     if strategy is Strategy.DDP:
         return f.all_reduce_bytes(gradients, ranks)
     gathered = work.element * (2 * student.parameters + teacher.parameters)
@@ -137,9 +137,9 @@ def step_bytes(student: Network, teacher: Network, work: Work, ranks: int, strat
 def encodings(student: Network, teacher: Network, work: Work, machine: Machine) -> Iterator[Encoding]:
     """Each encoding's size, and how fast it is written in the first epoch and read in the others."""
     sizes = {"Dense": f.dense_bytes(work.classes, f.FP32)}
-    if teacher.width:
+    if teacher.width and not work.vectors:
         sizes["HiddenState"] = f.hidden_state_bytes(teacher.width, f.FP32)
-    if work.top_k < work.classes:
+    if work.top_k < work.classes and not work.vectors:
         sizes[f"TopK {work.top_k}"] = f.top_k_bytes(work.top_k, work.classes)
         sizes[f"Sampled {work.top_k}"] = f.sampled_bytes(work.top_k, work.classes)
     written = work.positions / machine.seconds(teacher.flops, machine.ranks)
@@ -155,15 +155,21 @@ def apart(
     """Some ranks hold the teacher alone, sharded; as many as keep both busy when not given. The slower one sets the pace."""
     theirs = teacher_ranks or f.teacher_ranks(machine.ranks, student.training_flops, teacher.flops)
     mine = machine.ranks - theirs
+    strategy = Strategy.FSDP if _sharded(student, mine) else Strategy.DDP
     pace = max(machine.seconds(student.training_flops, mine), machine.seconds(teacher.flops, theirs))
     return Apart(
         theirs,
         mine,
         rank_memory(None, teacher, work, theirs, Strategy.FSDP if theirs > 1 else Strategy.DDP),
-        rank_memory(student, None, work, mine, Strategy.FSDP if mine > 1 else Strategy.DDP),
+        rank_memory(student, None, work, mine, strategy),
         pace * work.samples * work.epochs,
         work.positions / pace,
     )
+
+
+def _sharded(student: Network, ranks: int) -> bool:
+    """Whether ranks can share the student's tensors: adapters are not trained with FSDP."""
+    return ranks > 1 and student.adapters is None
 
 
 def _in_passes(network: Network, work: Work, shards: int) -> float:
