@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from distill_api.contract import ExitCode
 from distill_cli.errors import CommandError
@@ -19,7 +21,7 @@ from distill_cli.sweeping.picture import page
 from distill_cli.sweeping.ranking import ranked
 from distill_cli.sweeping.record import Row
 from distill_cli.sweeping.search import search
-from distill_cli.sweeping.show import yaml_lines
+from distill_cli.sweeping.show import table, yaml_lines
 from distill_cli.sweeping.trials import grid
 
 TEMPERATURE, ALPHA, RATE = KNOBS
@@ -62,6 +64,42 @@ def test_a_grid_has_every_pair():
     )
 
 
+def test_with_alpha_1_every_temperature_is_one_training():
+    combinations = grid([turned(TEMPERATURE, "1,4,8"), turned(ALPHA, "0.5,1")])
+    assert [each.name for each in combinations] == [
+        "temperature-1_alpha-0.5",
+        "alpha-1",
+        "temperature-4_alpha-0.5",
+        "temperature-8_alpha-0.5",
+    ]
+    assert combinations[1].words == "α 1"
+    assert len(grid([turned(RATE, "0.1,0.2"), turned(ALPHA, "0.5,1")])) == 4
+
+
+def test_a_row_for_every_temperature_stretches_over_the_picture_and_says_any():
+    rows = [row(0.9 + t / 100, temperature=t, alpha=0.0) for t in (1.0, 2.0, 4.0)] + [row(0.91, alpha=1.0)]
+    found = ranked(rows)
+    html = page("t", found, "accuracy", "", [])
+    assert html.count("colspan='3'") == 1
+    assert "<td>any</td><td>1</td><td>0.9100</td>" in html
+    assert "T = 4, α = 0 is best: accuracy 0.9400; 1 of 3 others cannot be told from it" in html
+    many = [row(0.9, temperature=float(t), alpha=0.1 + t / 100) for t in range(1, 6)]
+    drawn = page("t", ranked([*many, row(0.91, alpha=1.0)]), "accuracy", "", [])
+    widths = sorted(float(each) for each in re.findall(r"<rect[^>]*width='([0-9.]+)'", drawn))
+    assert widths == [18.0] * 5 + [640 - 20 - 56 + 18.0]
+
+
+def test_the_table_fits_into_80_columns():
+    rows = [row(0.9 + t / 100, seed, temperature=t, alpha=0.0) for t in (1.5, 2.25) for seed in (0, 1)]
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(table(ranked([*rows, row(0.92, alpha=1.0)]), "accuracy", 0.95))
+    lines = console.export_text().splitlines()
+    assert len(lines) == 4  # none is broken into two
+    assert lines[0].split() == ["T", "α", "accuracy", "95", "%", "interval", "seeds"]
+    assert lines[2].split()[:3] == ["2", "any", "1"]
+    assert lines[2].endswith("≈ best")
+
+
 def test_ranked_by_the_mean_over_seeds_with_what_failed_last():
     found = ranked(
         [
@@ -91,7 +129,7 @@ def test_the_picture_is_one_file_for_light_and_dark():
     assert "prefers-color-scheme: dark" in html
     assert not re.search(r"(src|href)=|url\(|@import|http", html)
     drawn = [row(0.9 + i / 100, temperature=1.0 + i, alpha=i / 10) for i in range(6)]
-    assert page("t", ranked(drawn), "accuracy", "", []).count("<circle") == 6
+    assert page("t", ranked(drawn), "accuracy", "", []).count("<rect") == 6
 
 
 def proposals(folder, trials, fail_at=None):
@@ -134,6 +172,10 @@ def test_a_search_that_was_interrupted_goes_on_as_it_would_have(tmp_path):
         (
             ["--temperature", "1,2", "--set", "spec.objective.terms=[{type: MSELogits}]"],
             "--temperature has no effect: every term of spec.objective.terms has a temperature of its own, or none",
+        ),
+        (
+            ["--temperature", "1,2", "--set", "spec.objective.alpha=1"],
+            "--temperature has no effect with spec.objective.alpha 1, which leaves the teacher out",
         ),
         (
             ["--temperature", "1,2", "--set", "spec.curriculum.schedules.temperature={from: 4, to: 1}"],

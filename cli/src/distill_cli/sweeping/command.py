@@ -21,11 +21,19 @@ from distill_cli.jobs.settings import read_setting
 from distill_cli.sweeping import record
 from distill_cli.sweeping.knobs import KNOBS, Range, Turned, turned
 from distill_cli.sweeping.picture import page
-from distill_cli.sweeping.ranking import Ranked, ranked
+from distill_cli.sweeping.ranking import Ranked, names_of, ranked
 from distill_cli.sweeping.run import Runner
 from distill_cli.sweeping.search import search
 from distill_cli.sweeping.show import table, yaml_lines
-from distill_cli.sweeping.trials import Combination, Source, Trial, grid, refuse_without_effect, shared_store
+from distill_cli.sweeping.trials import (
+    EVERY_TEMPERATURE,
+    Combination,
+    Source,
+    Trial,
+    grid,
+    refuse_without_effect,
+    shared_store,
+)
 
 PAGE = "sweep.html"
 _FOLDER = "sweep"
@@ -77,7 +85,8 @@ def _sweep(arguments: argparse.Namespace, console: Console) -> int:
     runner = Runner(source, claims, folder, record.Record(folder / record.FILE), console, [])
     _check_ends(source, knobs, job.spec.training.seed)
     if arguments.trials is None:
-        _run_grid(runner, grid(knobs), job.spec.training.seed, arguments.seeds)
+        combinations = grid(knobs)
+        _run_grid(runner, combinations, job.spec.training.seed, arguments.seeds)
     else:
         _run_search(runner, knobs, arguments.trials, job.spec.training.seed, arguments.seeds)
     return _tell(runner, job, console)
@@ -134,6 +143,7 @@ def _run_grid(runner: Runner, combinations: Sequence[Combination], seed: int, se
 def _run_search(runner: Runner, knobs: Sequence[Turned], trials: int, seed: int, seeds: int) -> None:
     def evaluate(combination: Combination) -> float | None:
         """Mean over the seeds; None where one of them failed."""
+        combination = combination.trained
         rows = [
             runner.row(Trial(combination, seed + extra), f"{combination.words}  seed {seed + extra}")
             for extra in range(seeds)
@@ -148,10 +158,11 @@ def _run_search(runner: Runner, knobs: Sequence[Turned], trials: int, seed: int,
 def _tell(runner: Runner, job: Job, console: Console) -> int:
     found, metric = ranked(runner.rows), job.spec.evaluation.metric.value
     confidence = job.spec.evaluation.confidence
+    console.print(f"\nby the {metric} on the validation split", highlight=False)
     console.print(table(found, metric, confidence))
     best = found[0]
     lines = yaml_lines(dict(best.values))
-    notes = _notes(best, metric)
+    notes = _notes(found, metric)
     (runner.folder / PAGE).write_text(
         page(f"Sweep of {job.name}", found, metric, lines, notes), encoding="utf-8"
     )
@@ -174,13 +185,16 @@ def _tell(runner: Runner, job: Job, console: Console) -> int:
     return 0
 
 
-def _notes(best: Ranked, metric: str) -> list[str]:
-    """How sure the first place is."""
+def _notes(found: Sequence[Ranked], metric: str) -> list[str]:
+    """How sure the first place is, and which rows stand for several combinations."""
+    best, names = found[0], names_of(found)
     if best.value is None:
         return []
+    once = [EVERY_TEMPERATURE] if any(len(each.values) < len(names) for each in found) else []
     samples = max(row.samples for row in best.rows)
     reached = f"{metric} {best.value:.4f} on {samples} validation samples, interval {best.low:.3f} – {best.high:.3f}"
     return [
         f"best: {reached}",
-        "The best of several is partly the luckiest: among those within its interval take what you have other reasons for.",
+        "≈ best: within its interval, these samples do not tell them apart; the best of several is partly the luckiest.",
+        *once,
     ]

@@ -11,41 +11,62 @@ from html import escape
 from importlib.resources import files
 
 from distill_cli.sweeping.knobs import KNOBS
-from distill_cli.sweeping.ranking import Ranked
+from distill_cli.sweeping.ranking import Ranked, names_of
 
 _MOST_CELLS = 12
 _WIDTH, _HEIGHT, _EDGE = 640, 380, 56
 _STYLE = """
-.heat td, .heat th { text-align: center; padding: .7rem .8rem; }
-.heat td { background: color-mix(in oklab, var(--student) calc(var(--share) * 62%), var(--card)); border: 2px solid var(--card); border-radius: .5rem; }
-.heat td.best { outline: 2px solid var(--ink); outline-offset: -2px; font-weight: 600; }
+.heat { width: auto; border-collapse: separate; border-spacing: 3px; }
+.heat td, .heat th { text-align: center; padding: .65rem .8rem; border: 0; vertical-align: middle; }
+.heat tbody th { text-align: right; white-space: nowrap; padding-left: 0; }
+.heat td { background: color-mix(in oklab, var(--student) calc(var(--share) * 55%), var(--card)); border-radius: .45rem; box-shadow: inset 0 0 0 1px var(--line); }
+.heat td small { color: var(--ink); }
+.heat td.best { box-shadow: inset 0 0 0 2px var(--ink); font-weight: 600; }
 .heat td.failed { background: none; color: var(--bad); }
-.dot-mix { fill: color-mix(in oklab, var(--student) calc(var(--share) * 100%), var(--line)); stroke: var(--soft); }
-.dot-mix.best { stroke: var(--ink); stroke-width: 2.5; }
-pre { background: var(--paper); padding: .8rem 1rem; border-radius: .6rem; overflow-x: auto; }
+.shades { display: flex; flex-wrap: wrap; align-items: center; gap: .2rem .6rem; color: var(--soft); font-size: .86rem; margin: 0 0 .8rem; }
+.shades i { width: 7rem; height: .8rem; border-radius: .3rem; box-shadow: inset 0 0 0 1px var(--line);
+  background: linear-gradient(to right in oklab, var(--card), color-mix(in oklab, var(--student) 55%, var(--card))); }
+.mix { fill: color-mix(in oklab, var(--student) calc(var(--share) * 100%), var(--card)); stroke: var(--soft); }
+.mix.best { stroke: var(--ink); stroke-width: 3; }
+@media (max-width: 34rem) {
+  .heat { border-spacing: 2px; } .heat td, .heat th { padding: .5rem .15rem; } .heat td { font-size: .8rem; }
+  .heat td small { white-space: normal; line-height: 1.25; }
+}
 """
 
 
 def page(title: str, found: Sequence[Ranked], metric: str, lines: str, notes: Sequence[str]) -> str:
     """The whole page."""
     style = files("distill_trainer.report").joinpath("page.css").read_text(encoding="utf-8") + _STYLE
-    best = next((each for each in found if each.value is not None), None)
+    best = found[0] if found[0].value is not None else None
     said = "".join(f"<p class='note'>{escape(note)}</p>" for note in notes)
     use = f"<section><h2>To use</h2><pre>spec:\n{escape(lines)}</pre></section>" if best else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><title>{escape(title)}</title><style>{style}</style></head>'
-        f"<body><main><header><p class='kicker'>Sweep · {escape(metric)} on the validation split</p><h1>{escape(title)}</h1>"
-        f"{said}</header><section><h2>What each combination reached</h2>{_picture(found)}</section>{use}"
+        f"<body><main><header><p class='kicker'>{escape(title)} · {escape(metric)} on the validation split</p>"
+        f"<h1>{_headline(best, found, metric)}</h1>{said}</header>{use}"
+        f"<section><h2>What each combination reached</h2>{_picture(found)}</section>"
         f"<section><h2>All of them</h2>{_table(found, metric)}</section></main></body></html>\n"
     )
 
 
+def _headline(best: Ranked | None, found: Sequence[Ranked], metric: str) -> str:
+    if best is None or best.value is None:
+        return "Every trial failed"
+    values = ", ".join(f"{_sign(name)} = {value:.6g}" for name, value in best.values)
+    near = sum(each.near for each in found)
+    told = f"; {near} of {len(found) - 1} others cannot be told from it" if near else ""
+    return f"{escape(values)} is best: {escape(metric)} {best.value:.4f}{told}"
+
+
 def _picture(found: Sequence[Ranked]) -> str:
-    names = [name for name, _ in found[0].values]
-    values = {name: sorted({dict(each.values)[name] for each in found}) for name in names}
+    names = names_of(found)
+    values = {name: sorted({dict(each.values)[name] for each in found if _has(each, name)}) for name in names}
     axes = sorted(names, key=lambda name: -len(values[name]))[:2]
+    if not all(_has(each, axes[-1]) for each in found):
+        axes.reverse()  # what stands for every value of a knob stretches over columns
     x, y = axes[0], axes[-1]
     rest = [name for name in names if name not in axes and len(values[name]) > 1]
     note = (
@@ -53,9 +74,21 @@ def _picture(found: Sequence[Ranked]) -> str:
         if rest
         else ""
     )
-    whole = len(values[x]) * (len(values[y]) if x != y else 1)
-    draw = _heat if len(values[x]) <= _MOST_CELLS and whole <= len(found) + len(found) // 2 else _dots
-    return draw(found, x, y, values[x], values[y]) + note
+    places = len(values[x]) * (len(values[y]) if x != y else 1)
+    covered = sum(1 if _has(each, x) else len(values[x]) for each in found)
+    draw = _heat if len(values[x]) <= _MOST_CELLS and places <= covered + covered // 2 else _dots
+    return _shades(found) + draw(found, x, y, values[x], values[y]) + note
+
+
+def _shades(found: Sequence[Ranked]) -> str:
+    """What the colours mean."""
+    reached = [each.value for each in found if each.value is not None]
+    if not reached:
+        return ""
+    return (
+        f"<p class='shades'><span>worst {min(reached):.4f}</span><i></i><span>best {max(reached):.4f}, framed; "
+        "≈ is within its interval</span></p>"
+    )
 
 
 def _heat(found: Sequence[Ranked], x: str, y: str, columns: list[float], rows: list[float]) -> str:
@@ -64,29 +97,29 @@ def _heat(found: Sequence[Ranked], x: str, y: str, columns: list[float], rows: l
     heads = "".join(f"<th scope='col'>{_sign(x)} {value:.6g}</th>" for value in columns)
     body = ""
     for row in rows if x != y else [0.0]:
-        cells = (
-            _cell(
-                next(
-                    (each for each in found if _at(each, x, column) and (x == y or _at(each, y, row))), None
-                ),
-                found,
-                share,
-            )
-            for column in columns
-        )
+        here = [each for each in found if x == y or _at(each, y, row)]
+        shown = [next((each for each in here if _at(each, x, column)), None) for column in columns]
+        if shown[0] is not None and not _has(shown[0], x) and all(each is shown[0] for each in shown):
+            cells = _cell(shown[0], found, share, span=len(columns))
+        else:
+            cells = "".join(_cell(each, found, share) for each in shown)
         name = f"{_sign(y)} {row:.6g}" if x != y else ""
-        body += f"<tr><th scope='row'>{name}</th>{''.join(cells)}</tr>"
+        body += f"<tr><th scope='row'>{name}</th>{cells}</tr>"
     return f"<div class='scroll'><table class='heat'><thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
-def _cell(each: Ranked | None, found: Sequence[Ranked], share: Callable[[float], float]) -> str:
+def _cell(
+    each: Ranked | None, found: Sequence[Ranked], share: Callable[[float], float], *, span: int = 1
+) -> str:
     if each is None:
         return "<td class='failed'></td>"
     if each.value is None:
         return f"<td class='failed' title='{escape(each.failed[0], quote=True)}'>failed</td>"
     best = " class='best'" if each is found[0] else ""
+    wide = f" colspan='{span}'" if span > 1 else ""
+    sign = "≈\u00a0" if each.near else ""
     return (
-        f"<td{best} style='--share:{share(each.value):.3f}'>{each.value:.4f}"
+        f"<td{best}{wide} style='--share:{share(each.value):.3f}'>{sign}{each.value:.4f}"
         f"<small>{each.low:.3f} – {each.high:.3f}</small></td>"
     )
 
@@ -95,49 +128,76 @@ def _dots(found: Sequence[Ranked], x: str, y: str, columns: list[float], rows: l
     """A dot for each combination at its values; by the logarithm where that is how they were drawn."""
     share = _shares(found)
     across, up = _scale(x, columns, _EDGE, _WIDTH - 20), _scale(y, rows, _HEIGHT - _EDGE, 20)
-    parts = []
+    parts = [_axes(x, y, across, up, columns, rows)]
     for each in reversed([one for one in found if one.value is not None]):
-        assert each.value is not None  # noqa: S101 - filtered above
-        at, height = across(dict(each.values)[x]), up(dict(each.values)[y]) if x != y else _HEIGHT / 2
-        said = "  ".join(f"{_sign(name)} {value:.6g}" for name, value in each.values)
+        height = up(dict(each.values)[y]) if x != y else _HEIGHT / 2
+        start, end = (across(value) for value in _ends(each, x, columns))
         best = " best" if each is found[0] else ""
         parts.append(
-            f"<circle class='dot-mix{best}' style='--share:{share(each.value):.3f}' cx='{at:.1f}' cy='{height:.1f}' r='9'>"
-            f"<title>{escape(said)}: {each.value:.4f} ({each.low:.3f} – {each.high:.3f})</title></circle>"
+            f"<rect class='mix{best}' style='--share:{share(each.value or 0.0):.3f}' x='{start - 9:.1f}' y='{height - 9:.1f}' "
+            f"width='{end - start + 18:.1f}' height='18' rx='9'><title>{escape(_words(each))}</title></rect>"
         )
-    parts += [
+    label = f"{_sign(x)} from {columns[0]:.6g} to {columns[-1]:.6g}, and what was reached"
+    return f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' role='img' aria-label='{label}'>{''.join(parts)}</svg>"
+
+
+def _ends(each: Ranked, name: str, values: list[float]) -> tuple[float, float]:
+    """A value, or all where the combination stands for them."""
+    value = dict(each.values).get(name)
+    return (values[0], values[-1]) if value is None else (value, value)
+
+
+def _words(each: Ranked) -> str:
+    said = "  ".join(f"{_sign(name)} {value:.6g}" for name, value in each.values)
+    return f"{said}: {each.value:.4f} ({each.low:.3f} – {each.high:.3f})"
+
+
+def _axes(
+    x: str,
+    y: str,
+    across: Callable[[float], float],
+    up: Callable[[float], float],
+    columns: list[float],
+    rows: list[float],
+) -> str:
+    """Lines with the ends of both knobs, and their names."""
+    parts = [
         f"<text x='{across(value):.1f}' y='{_HEIGHT - 30}' text-anchor='middle'>{value:.6g}</text>"
-        for value in (columns[0], columns[-1])
+        for value in dict.fromkeys((columns[0], columns[-1]))
     ]
     parts += [
-        f"<text x='{_EDGE - 14}' y='{up(value) + 4:.1f}' text-anchor='end'>{value:.6g}</text>"
-        for value in ((rows[0], rows[-1]) if x != y else ())
+        f"<text x='{_EDGE - 18}' y='{up(value) + 4:.1f}' text-anchor='end'>{value:.6g}</text>"
+        f"<line class='grid' x1='{_EDGE - 12}' x2='{_WIDTH - 8}' y1='{up(value):.1f}' y2='{up(value):.1f}'/>"
+        for value in dict.fromkeys((rows[0], rows[-1]) if x != y else ())
     ]
-    parts.append(f"<text x='{_WIDTH / 2}' y='{_HEIGHT - 8}' text-anchor='middle'>{_sign(x)}</text>")
+    parts.append(f"<text x='{_WIDTH / 2}' y='{_HEIGHT - 8}' text-anchor='middle'>{_sign(x)} →</text>")
     if x != y:
-        parts.append(f"<text x='10' y='{_HEIGHT / 2}'>{_sign(y)}</text>")
-    return f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' role='img' aria-label='values and what they reached'>{''.join(parts)}</svg>"
+        parts.append(f"<text x='4' y='{_HEIGHT / 2}'>{_sign(y)} ↑</text>")
+    return "".join(parts)
 
 
 def _table(found: Sequence[Ranked], metric: str) -> str:
-    names = [name for name, _ in found[0].values]
+    names = names_of(found)
     heads = "".join(
         f"<th scope='col'>{text}</th>" for text in ("", *map(_sign, names), metric, "interval", "seeds", "")
     )
     body = "".join(
-        f"<tr><th scope='row'>{place}</th>{_row(each)}</tr>" for place, each in enumerate(found, start=1)
+        f"<tr><th scope='row'>{place}</th>{_row(each, names)}</tr>"
+        for place, each in enumerate(found, start=1)
     )
     return f"<div class='scroll'><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
-def _row(each: Ranked) -> str:
-    cells = [f"{value:.6g}" for _, value in each.values]
+def _row(each: Ranked, names: Sequence[str]) -> str:
+    values = dict(each.values)
+    cells = [f"{values[name]:.6g}" if name in values else "any" for name in names]
     if each.value is None:
         cells += ["–", "", f"0 of {len(each.rows)}"]
     else:
-        seeds = f"{len(each.rows) - len(each.failed)}: {each.worst:.4f} – {each.top:.4f}"
-        cells += [f"{each.value:.4f}", f"{each.low:.3f} – {each.high:.3f}", seeds]
-    cells.append(each.failed[0] if each.failed else "within the interval of the best" if each.near else "")
+        done = len(each.rows) - len(each.failed)
+        spread = f": {each.worst:.4f} – {each.top:.4f}" if done > 1 else ""
+        cells += [f"{each.value:.4f}", f"{each.low:.3f} – {each.high:.3f}", f"{done}{spread}"]
+    cells.append(each.failed[0] if each.failed else "≈ best" if each.near else "")
     return "".join(f"<td>{escape(cell)}</td>" for cell in cells)
 
 
@@ -162,8 +222,13 @@ def _scale(name: str, values: list[float], start: float, end: float) -> Callable
     return place
 
 
+def _has(each: Ranked, name: str) -> bool:
+    return name in dict(each.values)
+
+
 def _at(each: Ranked, name: str, value: float) -> bool:
-    return dict(each.values)[name] == value
+    """A combination without the knob stands for each of its values."""
+    return dict(each.values).get(name, value) == value
 
 
 def _sign(name: str) -> str:

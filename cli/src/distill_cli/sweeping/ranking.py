@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from distill_cli.sweeping.knobs import KNOBS
 from distill_cli.sweeping.record import Row
 
 
@@ -39,6 +40,12 @@ def ranked(rows: Sequence[Row]) -> list[Ranked]:
     if best is None:
         return found
     return [_near(each, best) for each in found]
+
+
+def names_of(found: Sequence[Ranked]) -> list[str]:
+    """The knobs that were turned, in their own order; a combination lacks one that is without effect beside its others."""
+    turned = {name for each in found for name, _ in each.values}
+    return [knob.name for knob in KNOBS if knob.name in turned]
 
 
 def _of_seeds(values: tuple[tuple[str, float], ...], rows: Sequence[Row]) -> Ranked:

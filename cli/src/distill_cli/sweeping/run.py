@@ -61,7 +61,8 @@ class Runner:
             self.console.print(line(found, title), soft_wrap=True, highlight=False)
         else:
             self.console.print(line(found, f"{title}  (found)"), soft_wrap=True, highlight=False)
-        self.rows.append(found)
+        if all(each.recipe != found.recipe for each in self.rows):  # Optuna may propose the same again
+            self.rows.append(found)
         return found
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from distill_api.contract import Outcome
 from distill_api.gate import Judgement
 from distill_cli.sweeping.knobs import KNOBS
-from distill_cli.sweeping.ranking import Ranked
+from distill_cli.sweeping.ranking import Ranked, names_of
 from distill_cli.sweeping.record import Row
 from distill_cli.training.process import Event
 from distill_cli.training.words import figures, progress_of, where
@@ -68,13 +68,13 @@ def line(row: Row, title: str) -> Text:
 def table(found: Sequence[Ranked], metric: str, confidence: float) -> Table:
     """The combinations, the best first."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    names = [name for name, _ in found[0].values]
+    names = names_of(found)
     several = max(len(each.rows) for each in found) > 1
     shown.add_column("", justify="right")
     for name in names:
         shown.add_column(_sign(name), justify="right")
     for heading in (
-        f"validation {metric}",
+        metric,
         f"{100 * confidence:g} % interval",
         *(("seeds",) if several else ()),
     ):
@@ -82,15 +82,16 @@ def table(found: Sequence[Ranked], metric: str, confidence: float) -> Table:
     shown.add_column("")
     for place, each in enumerate(found, start=1):
         shown.add_row(
-            *_cells(place, each, several=several),
+            *_cells(place, each, names, several=several),
             style="bold" if place == 1 and each.value is not None else "",
         )
     return shown
 
 
-def _cells(place: int, each: Ranked, *, several: bool) -> Iterator[str | Text]:
+def _cells(place: int, each: Ranked, names: Sequence[str], *, several: bool) -> Iterator[str | Text]:
+    values = dict(each.values)
     yield str(place) if each.value is not None else ""
-    yield from (f"{value:.6g}" for _, value in each.values)
+    yield from (f"{values[name]:.6g}" if name in values else "any" for name in names)
     if each.value is None:
         yield from ("–", "", *(("",) if several else ()))
     else:
@@ -104,7 +105,7 @@ def _cells(place: int, each: Ranked, *, several: bool) -> Iterator[str | Text]:
         )
         yield Text(count + _cut(each.failed[0]), style="red")
     else:
-        yield Text("within the interval of the best" if each.near else "", style="dim")
+        yield Text("≈ best" if each.near else "", style="dim")
 
 
 def yaml_lines(values: Mapping[str, float]) -> str:

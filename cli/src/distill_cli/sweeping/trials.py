@@ -16,6 +16,9 @@ from distill_cli.jobs.settings import Setting
 from distill_cli.sweeping.knobs import KNOBS, Turned
 
 STORE = "teacher-outputs-of-all"
+EVERY_TEMPERATURE = (
+    "α = 1 leaves the teacher out: it is one training for every temperature, and was run once."
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,13 @@ class Combination:
     """A value for each knob, by its name."""
 
     values: tuple[tuple[str, float], ...]
+
+    @property
+    def trained(self) -> Combination:
+        """The same without a temperature where α = 1: the teacher has no effect, and every T is one and the same training."""
+        if dict(self.values).get("alpha") != 1:
+            return self
+        return Combination(tuple(pair for pair in self.values if pair[0] != "temperature"))
 
     @property
     def name(self) -> str:
@@ -66,12 +76,13 @@ class Source:
 
 
 def grid(turned: Sequence[Turned]) -> list[Combination]:
-    """Every value of each knob with every value of the others. All are choices."""
+    """Every value of each knob with every value of the others, each training once. All are choices."""
     names = [each.knob.name for each in turned]
-    return [
-        Combination(tuple(zip(names, values, strict=True)))
+    every = (
+        Combination(tuple(zip(names, values, strict=True))).trained
         for values in itertools.product(*(each.ends for each in turned))
-    ]
+    )
+    return list(dict.fromkeys(every))
 
 
 def shared_store(job: Job, folder: Path) -> Setting | None:
@@ -95,6 +106,12 @@ def refuse_without_effect(job: Job, turned: Sequence[Turned]) -> None:
         raise CommandError(
             f"{job.place}: --temperature has no effect: every term of spec.objective.terms has a temperature of its own, or none; "
             "remove it from a term"
+        )
+    names = {each.knob.name for each in turned}
+    if names & {"temperature", "alpha"} == {"temperature"} and job.spec.objective.alpha == 1:
+        raise CommandError(
+            f"{job.place}: --temperature has no effect with spec.objective.alpha 1, which leaves the teacher out: set a smaller "
+            "alpha, or give values to --alpha"
         )
 
 
