@@ -86,10 +86,10 @@ def test_one_text_alone_gives_nothing_and_no_fault():
 def test_parts_compare_their_own_texts_and_add_up_to_the_mean_over_all():
     torch.manual_seed(4)
     student, teacher = torch.randn(5, 3).double(), torch.randn(5, 3).double()
-    targets = Targets(torch.zeros(0, dtype=torch.int64), count=5.0)
+    none = torch.zeros(0, dtype=torch.int64)
     parts = [
-        term(0.5).compare(Outputs(student[part]), Outputs(teacher[part]), targets).item()
-        for part in (slice(0, 3), slice(3, 5))
+        term(0.5).compare(Outputs(student[part]), Outputs(teacher[part]), Targets(none, share=share)).item()
+        for part, share in ((slice(0, 3), 0.6), (slice(3, 5), 0.4))
     ]
     alone = [
         loss(student[part], teacher[part], temperature=0.5).item() for part in (slice(0, 3), slice(3, 5))

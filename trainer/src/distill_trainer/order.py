@@ -42,5 +42,12 @@ def own_parts(indices: Tensor, cuts: int, *, smallest: int, rank: int, world: in
 
     No part has fewer than `smallest` samples, so that a short last step is cut into fewer; a process may then have none.
     """
-    count = max(1, min(world * cuts, len(indices) // smallest))
-    return list(torch.tensor_split(indices, count)[rank::world])
+    sizes = part_sizes(len(indices), world * cuts, smallest)
+    return list(torch.split(indices, sizes)[rank::world])
+
+
+def part_sizes(samples: int, parts: int, smallest: int) -> list[int]:
+    """Into how many samples each a step of `samples` is cut: even parts, the first ones larger by one."""
+    count = max(1, min(parts, samples // smallest))
+    whole, more = divmod(samples, count)
+    return [whole + (part < more) for part in range(count)]

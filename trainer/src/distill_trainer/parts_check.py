@@ -10,8 +10,7 @@ from distill_api.training import Strategy
 from distill_trainer.errors import ContractBroken
 from distill_trainer.losses import TermPlan
 from distill_trainer.losses.contrastive import ContrastiveTerm
-from distill_trainer.losses.relational import RelationalTerm
-from distill_trainer.losses.similarity import SimilarityTerm
+from distill_trainer.losses.whole_step import ComparingTerm
 from distill_trainer.parts import Parts, has_batch_norm, smallest_part
 
 
@@ -46,7 +45,8 @@ def part_warnings(parts: Parts) -> Iterator[str]:
             f"needs: raise it to {2 * count} or more, or lower training.gradientAccumulation",
         )
     terms = [term for objective in parts.objectives for term in objective.terms]
-    if any(isinstance(term, RelationalTerm | ContrastiveTerm | SimilarityTerm) for term in terms):
+    cut = parts.training.gradient_accumulation > 1
+    if cut and any(isinstance(term, ComparingTerm | ContrastiveTerm) for term in terms):
         yield (
             f"batches are cut into {count} parts: Relational, and KLDivergence of embeddings, compare the samples of a part and "
             "Contrastive draws its negatives for each, so their losses are not those of the whole batch"

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -68,6 +69,13 @@ class Ranks:
     def total(self, value: float) -> float:
         """The sum of a number over all processes."""
         return float(self.add(torch.tensor(value, dtype=torch.float64))) if self.world > 1 else value
+
+    def all_of(self, tensor: Tensor, among: int) -> list[Tensor]:
+        """The tensors of the first `among` processes, of one shape, in their order; asked by these alone."""
+        found = [torch.empty_like(tensor) for _ in range(among)]
+        with _talking():
+            distributed.all_gather(found, tensor.contiguous(), group=_first(among, self.world))
+        return found
 
     def any(self, flag: bool) -> bool:  # noqa: FBT001
         """Whether it is true anywhere: all processes get the same answer."""
@@ -167,6 +175,7 @@ def joined() -> Iterator[Ranks]:
     except Exception as error:
         raise ranks.explained(error) from error
     finally:
+        _first.cache_clear()
         distributed.destroy_process_group()
 
 
@@ -207,6 +216,16 @@ def _words(error: Exception) -> dict[str, Any]:
         case _:
             message = f"a process of the training failed unexpectedly ({type(error).__name__}); its log has the details"
             return {"reason": "Unexpected", "message": message, "code": int(ExitCode.FAILED)}
+
+
+@cache
+def _first(among: int, world: int) -> distributed.ProcessGroup | None:
+    """The group of the first processes, made once; None stands for all."""
+    if among == world:
+        return None
+    group = distributed.new_group(list(range(among)), use_local_synchronization=True)
+    assert isinstance(group, distributed.ProcessGroup)  # noqa: S101 - asked by members alone
+    return group
 
 
 @contextmanager

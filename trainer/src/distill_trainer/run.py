@@ -24,13 +24,14 @@ from distill_trainer.checkpointing import enable_checkpointing
 from distill_trainer.data import DataSet
 from distill_trainer.errors import ContractBroken, UserError
 from distill_trainer.fused_path import FUSED, FusedPath, fused_path, not_fused
+from distill_trainer.gathering import compare_whole_steps
 from distill_trainer.judging import Reading
 from distill_trainer.loop import Trainer
 from distill_trainer.lora import adapt, base_of, merge
 from distill_trainer.losses.fused import NotFused
 from distill_trainer.models.from_teacher import copy_layers
 from distill_trainer.output import finished_version
-from distill_trainer.parts import Parts, StagePart, Trained
+from distill_trainer.parts import Parts, StagePart, Trained, smallest_part
 from distill_trainer.parts_check import check_parts, part_warnings
 from distill_trainer.progress import ProgressBoard
 from distill_trainer.ranks import AgreedStop, Ranks
@@ -230,6 +231,12 @@ def _train(
         kit.objective(stage.objective, plans).to(device)
         for stage, plans in zip(config.stages, contract.stages, strict=True)
     ]
+    compare_whole_steps(
+        objectives,
+        ranks,
+        cuts=config.training.gradient_accumulation,
+        smallest=smallest_part(models.student),
+    )
     stages = tuple(
         StagePart(stage.name, stage.epochs, fused.objective(objective, at) if fused else objective)
         for at, (stage, objective) in enumerate(zip(config.stages, objectives, strict=True))

@@ -107,7 +107,12 @@ class KLDivergenceTerm(LogitTerm):
     @classmethod
     def of(cls, plan: TermPlan) -> KLDivergenceTerm:
         """From the API's term."""
-        return cls(_VARIANTS[plan.term.variant or KLVariant.FORWARD](plan.term), plan.temperature)
+        return cls(variant_of(plan.term), plan.temperature)
+
+
+def variant_of(term: Term) -> Callable[..., Tensor]:
+    """The divergence that the term names, with its β or λ: (student, teacher, temperature) → a scalar."""
+    return _VARIANTS[term.variant or KLVariant.FORWARD](term)
 
 
 _VARIANTS: dict[KLVariant, Callable[[Term], Callable[..., Tensor]]] = {

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from distill_trainer.losses.embedding import embedding
 from distill_trainer.losses.safe_root import safe_root
-from distill_trainer.losses.term import LOGITS, Outputs, PlannedPair, Targets, TeacherTerm, TermPlan
+from distill_trainer.losses.term import LOGITS, Outputs, PlannedPair, Targets, TermPlan
+from distill_trainer.losses.whole_step import ComparingTerm
 
 DEFAULT_DISTANCE, DEFAULT_ANGLE = 1.0, 2.0
 
@@ -27,7 +28,7 @@ def relational(
     """Embeddings [B, D_s] and [B, D_t], or layers that `embedding` makes such of → distance·L_D + angle·L_A, each a mean Huber loss with δ = 1.
 
     Time and memory grow with B²·D for distances and B²·(B + D) for angles. It compares samples with each other, so
-    a batch that is cut into parts has fewer pairs: only this loss and Contrastive depend on how it is cut.
+    a batch that one process cuts into parts has fewer pairs.
     """
     s, t = embedding(student, tokens), embedding(teacher.detach(), tokens)
     loss = s.sum() * 0.0  # a batch of one has neither pairs nor triplets: 0, with a gradient of 0
@@ -79,7 +80,7 @@ def _distinct_pairs(size: int, device: torch.device) -> Tensor:
     return ~torch.eye(size, dtype=torch.bool, device=device)
 
 
-class RelationalTerm(TeacherTerm):
+class RelationalTerm(ComparingTerm):
     """On logits, or on one pair of layers."""
 
     def __init__(self, pairs: tuple[PlannedPair, ...], distance: float, angle: float) -> None:
@@ -97,12 +98,10 @@ class RelationalTerm(TeacherTerm):
             DEFAULT_ANGLE if term.angle is None else term.angle,
         )
 
-    def compare(self, student: Outputs, teacher: Outputs, targets: Targets) -> Tensor:
-        """See TeacherTerm."""
-        return targets.share * relational(
-            student.of(self._student),
-            teacher.of(self._teacher),
-            distance=self._distance,
-            angle=self._angle,
-            tokens=targets.tokens,
-        )
+    def vectors(self, outputs: Outputs, targets: Targets, *, student: bool) -> Tensor:
+        """See ComparingTerm."""
+        return embedding(outputs.of(self._student if student else self._teacher), targets.tokens)
+
+    def between(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """See ComparingTerm."""
+        return relational(student, teacher, distance=self._distance, angle=self._angle)

@@ -6,13 +6,16 @@ anchors. The cosines take the place of logits, so widths may differ.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill_trainer.losses.kl_divergence import KLDivergenceTerm
+from distill_trainer.losses.kl_divergence import variant_of
 from distill_trainer.losses.precision import at_least_float32
-from distill_trainer.losses.term import Outputs, Targets
+from distill_trainer.losses.term import Outputs, Targets, TermPlan
+from distill_trainer.losses.whole_step import ComparingTerm
 
 
 def similarities(vectors: Tensor) -> Tensor:
@@ -22,10 +25,23 @@ def similarities(vectors: Tensor) -> Tensor:
     return (directions @ directions.T)[others].view(len(vectors), max(len(vectors) - 1, 0))
 
 
-class SimilarityTerm(KLDivergenceTerm):
+class SimilarityTerm(ComparingTerm):
     """T² · KL of softmax(cosines/T), mean over samples; in every variant of KLDivergence."""
 
-    def compare(self, student: Outputs, teacher: Outputs, targets: Targets) -> Tensor:
-        """See TeacherTerm. A batch that is cut into parts compares the samples of a part."""
-        mine, theirs = (Outputs(similarities(said.logits)) for said in (student, teacher))
-        return super().compare(mine, theirs, targets)
+    def __init__(self, divergence: Callable[..., Tensor], temperature: float) -> None:
+        super().__init__()
+        self._divergence = divergence
+        self.temperature = temperature
+
+    @classmethod
+    def of(cls, plan: TermPlan) -> SimilarityTerm:
+        """From the API's term."""
+        return cls(variant_of(plan.term), plan.temperature)
+
+    def vectors(self, outputs: Outputs, targets: Targets, *, student: bool) -> Tensor:  # noqa: ARG002
+        """See ComparingTerm: the embeddings."""
+        return at_least_float32(outputs.logits)
+
+    def between(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """See ComparingTerm."""
+        return self._divergence(similarities(student), similarities(teacher), self.temperature)
