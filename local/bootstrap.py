@@ -20,7 +20,7 @@ STAMP = VENV / ".installed"
 DISTRIBUTIONS = (
     "crds[generate]",
     "operator",
-    "trainer[builtin,huggingface,vision,lora,server,export]",
+    "trainer[builtin,huggingface,vision,lora,energy,server,export]",
     "local",
     "cli[demo,sweep]",
 )

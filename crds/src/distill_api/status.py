@@ -131,6 +131,13 @@ class ModelResult(StatusModel):
         description="Median time of a prediction for one sample, on the training pod."
     )
     latency_p99_seconds: float = Field(description="99th percentile of the same.")
+    samples_per_second: float | None = Field(
+        default=None, description="Samples that it takes a second in batches, on the training pod."
+    )
+    joules_per_sample: float | None = Field(
+        default=None,
+        description="Energy of one of them, where the pod can read its machine's counters; absent elsewhere.",
+    )
     flops: int | None = Field(
         default=None,
         description="Floating-point operations of a prediction for one sample, counted as they run.",

@@ -8,7 +8,17 @@ import numpy as np
 
 from distill_api.status import ModelResult
 from distill_trainer.report.page import Page
-from distill_trainer.report.words import cut, escape, metric_name, percent, seconds, size, thousands
+from distill_trainer.report.words import (
+    cut,
+    escape,
+    joules,
+    metric_name,
+    percent,
+    seconds,
+    significant,
+    size,
+    thousands,
+)
 
 CLASSES_SHOWN = 60
 
@@ -30,6 +40,7 @@ def headline_table(page: Page) -> str:
                 ("p99", student.latency_p99_seconds, teacher.latency_p99_seconds),
             )
         ),
+        *_in_batches(student, teacher),
         *_counted(student, teacher),
     ]  # fmt: skip
     heads = (
@@ -39,6 +50,24 @@ def headline_table(page: Page) -> str:
         "",
     )
     return _table(heads, rows)
+
+
+def _in_batches(student: ModelResult, teacher: ModelResult) -> Iterator[tuple[str, str, str, str]]:
+    """Rows that results of older trainers do not have, and energy where it was measured."""
+    if student.samples_per_second and teacher.samples_per_second:
+        yield (
+            "throughput<small>samples a second in batches, this machine</small>",
+            significant(student.samples_per_second),
+            significant(teacher.samples_per_second),
+            _times(student.samples_per_second, teacher.samples_per_second, "more"),
+        )
+    if student.joules_per_sample and teacher.joules_per_sample:
+        yield (
+            "energy<small>one sample in batches, this machine</small>",
+            joules(student.joules_per_sample),
+            joules(teacher.joules_per_sample),
+            _times(teacher.joules_per_sample, student.joules_per_sample, "less"),
+        )
 
 
 def _counted(student: ModelResult, teacher: ModelResult) -> Iterator[tuple[str, str, str, str]]:
@@ -163,7 +192,9 @@ def _value(model: ModelResult) -> str:
 
 def _times(theirs: float, mine: float, word: str) -> str:
     factor = theirs / mine if mine else 0.0
-    opposite = {"fewer": "more", "smaller": "larger", "faster": "slower"}[word]
+    opposite = {"fewer": "more", "smaller": "larger", "faster": "slower", "more": "fewer", "less": "more"}[
+        word
+    ]
     return f"{factor:.1f}× {word}" if factor >= 1 else f"{1 / factor:.1f}× {opposite}" if factor else "–"
 
 

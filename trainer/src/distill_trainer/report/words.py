@@ -6,7 +6,7 @@ from html import escape
 
 from distill_api.training import Metric
 
-__all__ = ["cut", "escape", "metric_name", "percent", "seconds", "size", "thousands"]
+__all__ = ["cut", "escape", "joules", "metric_name", "percent", "seconds", "significant", "size", "thousands"]
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -34,6 +34,20 @@ def seconds(value: float) -> str:
     if value < 1e-3:
         return f"{value * 1e6:.0f}\u202fµs"
     return f"{value * 1e3:.2f}\u202fms" if value < 1 else f"{value:.2f}\u202fs"
+
+
+def significant(value: float) -> str:
+    """A rate with three digits: 12 300, 45.6, 0.789."""
+    rounded = float(f"{value:.3g}")
+    return thousands(int(rounded)) if rounded >= 100 else f"{rounded:g}"
+
+
+def joules(value: float) -> str:
+    """An energy: micro-, milli- or whole joules."""
+    for unit, factor in (("µJ", 1e6), ("mJ", 1e3)):
+        if value * factor < 1000:
+            return f"{significant(value * factor)}\u202f{unit}"
+    return f"{significant(value)}\u202fJ"
 
 
 def metric_name(metric: Metric) -> str:
