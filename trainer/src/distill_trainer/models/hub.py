@@ -10,10 +10,11 @@ from distill_trainer import uris
 from distill_trainer.errors import ConfigInvalid, ContractBroken
 
 PREPROCESSOR = "preprocessor_config.json"
+GENERATION = "generation_config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
 _WANTED = (
     "config.json",
-    "generation_config.json",
+    GENERATION,
     PREPROCESSOR,
     "*.safetensors",
     "*.safetensors.index.json",

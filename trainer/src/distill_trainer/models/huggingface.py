@@ -226,6 +226,11 @@ class HuggingFaceSource:
         size = self._config.get("vocab_size")
         return int(size) if size else None
 
+    def generation_file(self) -> Path | None:
+        """That of the folder."""
+        file = self._folder / hub.GENERATION
+        return file if file.is_file() else None
+
     def write(self, module: nn.Module, folder: Path) -> None:
         """As save_pretrained does, so that Transformers loads the folder as it is; the preprocessor beside it."""
         model: Any = self.inner(module)

@@ -81,6 +81,9 @@ class ModelSource(Protocol):
     def vocabulary(self) -> int | None:
         """How many tokens it knows, padding of its head included; None where that is open."""
 
+    def generation_file(self) -> Path | None:
+        """How it continues texts unless told otherwise (ends, sampling), as Transformers writes it; None where nothing says."""
+
     def write(self, module: nn.Module, folder: Path) -> None:
         """Write the trained parameters as model.safetensors, with the files that others need to load the model."""
 

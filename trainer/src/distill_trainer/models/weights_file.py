@@ -65,6 +65,10 @@ class WeightsFile:
         """None: open, or of no meaning for pictures."""
         return None
 
+    def generation_file(self) -> Path | None:
+        """None: it is no model of Transformers."""
+        return None
+
     def write(self, module: nn.Module, folder: Path) -> None:
         """Everything of the network."""
         weights.write(self.inner(module), folder / weights.FILE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,7 +26,7 @@ from distill_trainer.judging import ClassJudge
 from distill_trainer.language import ChatEncoder, DocumentEncoder, LanguageContent, source_splits
 from distill_trainer.language.odd import language_warnings
 from distill_trainer.losses import Combined, TermPlan, build_objective
-from distill_trainer.models import Signature
+from distill_trainer.models import Signature, hub
 from distill_trainer.tasks.kit import Sources
 from distill_trainer.tasks.text_classification import token_example
 from distill_trainer.text import TextEncoder, shared_encoder, token_names
@@ -95,8 +96,11 @@ class CausalLM:
         return EVALUATION_BATCH
 
     def write(self, folder: Path, config: TrainerConfig, sources: Sources) -> None:
-        """The tokenizer, with its chat template."""
+        """The tokenizer, with its chat template, and how texts are continued: as the student's folder says, or its teacher's."""
         _encoder(config, sources).tokenizer.save_pretrained(folder)
+        said = sources.student.generation_file() or sources.teacher.generation_file()
+        if said and (folder / hub.GENERATION).is_file():  # written by models that Transformers lets generate
+            shutil.copyfile(said, folder / hub.GENERATION)
 
     def reads(self, config: TrainerConfig, sources: Sources, data: Description | DataSet) -> dict[str, Any]:  # noqa: ARG002
         """Where texts are cut."""
