@@ -179,10 +179,15 @@ def _files(run: Finished, measured: Measured, written: Written) -> VersionFiles:
         result=result,
         lineage=lineage,
         judged=measured.examined.judged,
+        device=_device_words(run.device),
     )
     names = (run.contract.student.name, run.contract.teacher.name)
     card = model_card(run.config, names, run.data.name, result, lineage)
     return VersionFiles(outcome, _detail(run, measured), report.render(page), card)
+
+
+def _device_words(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
 def _result(run: Finished, measured: Measured, written: Written) -> Result:

@@ -11,6 +11,8 @@ _CELL, _MARGIN_LEFT = 30, 70
 DRAWN_UP_TO = 40
 _NUMBERED_UP_TO = 20
 _LISTED = 5
+_DARK = 0.75
+"""The share from which a cell is dark enough for the page's own colour as its text."""
 
 
 def confusion_matrix(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str:
@@ -23,10 +25,11 @@ def confusion_matrix(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str
     rows = "".join(_row(index, counts[index], classes, top) for index in range(len(classes)))
     heads = "".join(_column_head(index, name, top) for index, name in enumerate(classes))
     return (
-        f'<svg class="matrix" style="max-width:{min(width * 1.3, 640):.0f}px" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="confusion matrix of the student">'
+        f'<div class="scroll" tabindex="0"><svg class="matrix" style="max-width:{min(width * 1.3, 640):.0f}px;'
+        f'min-width:{width * 0.7:.0f}px" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="confusion matrix of the student"><desc>{_told(counts, classes)}</desc>'
         f'<text x="{_MARGIN_LEFT}" y="11" class="axis">predicted by the student →</text>'
-        f'<text x="0" y="{top - 8}" class="axis">label ↓</text>{heads}{rows}</svg>'
+        f'<text x="0" y="{top - 8}" class="axis">label ↓</text>{heads}{rows}</svg></div>'
     )
 
 
@@ -41,6 +44,18 @@ def worst_confusions(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str
         if mistakes[label, other]
     ]
     return f"<ul>{''.join(items)}</ul>" if items else "<p class='note'>No mistake on the test split.</p>"
+
+
+def _told(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str:
+    right, total = int(np.trace(counts)), int(counts.sum())
+    return f"{right} of {total} are right, over {len(classes)} classes; the list of mistakes says which are wrong"
+
+
+def _short(count: int) -> str:
+    """Four characters at most: 1234 → `1.2k`."""
+    if count < 1000:
+        return str(count)
+    return f"{count / 1000:.1f}k" if count < 9950 else f"{count / 1000:.0f}k"
 
 
 def _row(index: int, counts: NDArray[np.int64], classes: tuple[str, ...], top: int) -> str:
@@ -64,7 +79,7 @@ def _cell(x: int, y: int, count: int, total: int, names: tuple[str, str, bool], 
     label, predicted, right = names
     share = count / total
     number = (
-        f'<text x="{x + 15}" y="{y + 19}" text-anchor="middle" class="{"strong" if share > 0.5 else "faint"}">{count}</text>'
+        f'<text x="{x + 15}" y="{y + 19}" text-anchor="middle" class="{"strong" if share > _DARK else "faint"}">{_short(count)}</text>'
         if count and classes <= _NUMBERED_UP_TO
         else ""
     )

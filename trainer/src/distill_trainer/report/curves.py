@@ -1,15 +1,15 @@
-"""Learning curves and intervals as SVG. Colours are CSS classes, so that light and dark need one drawing."""
+"""Learning curves as SVG. Colours are CSS classes, so that light and dark need one drawing; dashes tell lines apart without them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from distill_trainer.report.scale import Scale, ticks
-from distill_trainer.report.words import escape, percent
+from distill_trainer.report.scale import Scale, domain, round_number, shared_power, ticks
+from distill_trainer.report.words import escape
 
-_WIDTH, _HEIGHT = 380, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 10, 34
+_WIDTH, _HEIGHT = 380, 250
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 26, 34
 
 
 @dataclass(frozen=True)
@@ -22,55 +22,74 @@ class Line:
 
 
 def curve_chart(
-    title: str, lines: Sequence[Line], *, marked: int | None = None, as_percent: bool = False
+    title: str,
+    lines: Sequence[Line],
+    *,
+    axis: str,
+    marked: int | None = None,
+    as_percent: bool = False,
+    borders: Sequence[tuple[int, str]] = (),
 ) -> str:
-    """A figure of curves over epochs 1 … N; `marked` is an epoch to be marked on the first curve."""
-    values = [value for line in lines for value in line.values]
-    marks = ticks(min(values), min(max(values), 1.0) if as_percent else max(values))
+    """A figure of curves over epochs 1 … N, `axis` what their values are.
+
+    `marked` is an epoch to be marked on the first curve, `borders` the last epoch before something of that name begins.
+    """
+    marks = ticks(*domain([value for line in lines for value in line.values], 1.0 if as_percent else None), 4)
     y = Scale(marks[0], marks[-1], _HEIGHT - _BOTTOM, _TOP)
     epochs = len(lines[0].values)
     x = Scale(1, max(epochs, 2), _LEFT, _WIDTH - _RIGHT)
-    parts = [_grid(marks, y, as_percent), _epochs_axis(epochs, x), *(_curve(line, x, y) for line in lines)]
+    parts = [
+        _grid(marks, y, axis, as_percent=as_percent),
+        _epochs_axis(epochs, x),
+        *(_border(epoch, name, x) for epoch, name in borders),
+        *(_curve(line, x, y) for line in lines),
+    ]
     if marked:
         parts.append(_mark(marked, lines[0], x, y))
-    legend = "".join(
+    return (
+        f"<figure><figcaption>{escape(title)}</figcaption><svg viewBox='0 0 {_WIDTH} {_HEIGHT}' role='img' "
+        f"aria-label='{escape(title)}'><desc>{escape(_told(lines, marked, as_percent=as_percent))}</desc>"
+        f"{''.join(parts)}</svg>{_legend(lines, marked, axis)}</figure>"
+    )
+
+
+def _told(lines: Sequence[Line], marked: int | None, *, as_percent: bool) -> str:
+    """The picture in words, for whoever does not see it."""
+
+    def number(value: float) -> str:
+        return f"{100 * value:.4g} %" if as_percent else f"{value:.4g}"
+
+    epochs = len(lines[0].values)
+    told = [
+        f"{line.name}: from {number(line.values[0])} in epoch 1 to {number(line.values[-1])} in epoch {epochs}"
+        for line in lines
+    ]
+    if marked:
+        told.append(f"best: {number(lines[0].values[marked - 1])} in epoch {marked}")
+    return "; ".join(told)
+
+
+def _legend(lines: Sequence[Line], marked: int | None, axis: str) -> str:
+    """What the lines are; a single one that is what the axis says needs none."""
+    if [line.name for line in lines] == [axis]:
+        return ""
+    keys = "".join(
         f'<span class="key"><i class="swatch {line.style}"></i>{escape(line.name)}</span>' for line in lines
     )
-    svg = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'
-    return f"<figure><figcaption>{escape(title)}</figcaption>{svg}<div class='legend'>{legend}</div></figure>"
-
-
-def interval_chart(rows: Sequence[tuple[str, str, float, float, float]], label: str) -> str:
-    """Dots with whiskers on one axis; a row is name, CSS class, value, low, high (shares of 1)."""
-    low, high = min(row[3] for row in rows), max(row[4] for row in rows)
-    marks = ticks(low, high, 5)
-    height = 34 * len(rows) + 34
-    x = Scale(marks[0], marks[-1], 70, _WIDTH - 24)
-    parts = [
-        f'<line class="grid" x1="{x(mark):.1f}" x2="{x(mark):.1f}" y1="4" y2="{height - 28}"/>'
-        f'<text x="{x(mark):.1f}" y="{height - 12}" text-anchor="middle">{_number(mark, as_percent=True)}</text>'
-        for mark in marks
-    ]
-    parts += [_whisker(row, 21 + 34 * index, x) for index, row in enumerate(rows)]
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    ring = (
+        f'<span class="key"><i class="ring {lines[0].style}"></i>epoch {marked}, kept</span>'
+        if marked
+        else ""
     )
+    return f"<div class='legend'>{keys}{ring}</div>"
 
 
-def _whisker(row: tuple[str, str, float, float, float], y: float, x: Scale) -> str:
-    name, style, value, low, high = row
-    return (
-        f'<text x="0" y="{y + 4}">{escape(name)}</text>'
-        f'<line class="whisker {style}" x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{y}" y2="{y}"/>'
-        f'<circle class="dot {style}" cx="{x(value):.1f}" cy="{y}" r="6">'
-        f"<title>{escape(name)} {percent(value, 2)} ({percent(low, 2)} to {percent(high, 2)})</title></circle>"
-    )
-
-
-def _grid(marks: Sequence[float], y: Scale, as_percent: bool) -> str:  # noqa: FBT001
-    return "".join(
+def _grid(marks: Sequence[float], y: Scale, axis: str, *, as_percent: bool) -> str:
+    power, factor = shared_power(marks)
+    named = f"{axis} {power}".strip()
+    return f"<text x='0' y='12' class='axis'>{escape(named)}</text>" + "".join(
         f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(mark):.1f}" y2="{y(mark):.1f}"/>'
-        f'<text x="{_LEFT - 7}" y="{y(mark) + 4:.1f}" text-anchor="end">{_number(mark, as_percent=as_percent)}</text>'
+        f'<text x="{_LEFT - 7}" y="{y(mark) + 4:.1f}" text-anchor="end">{round_number(mark / factor, as_percent=as_percent)}</text>'
         for mark in marks
     )
 
@@ -83,6 +102,16 @@ def _epochs_axis(epochs: int, x: Scale) -> str:
     return f'{labels}<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 2}" text-anchor="middle">epoch</text>'
 
 
+def _border(epoch: int, name: str, x: Scale) -> str:
+    """Between two epochs, with the name of what begins; written to the side that has room."""
+    place = x(epoch + 0.5)
+    anchor, text = ("start", place + 4) if place < _WIDTH / 2 else ("end", place - 4)
+    return (
+        f'<line class="border" x1="{place:.1f}" x2="{place:.1f}" y1="{_TOP - 14}" y2="{_HEIGHT - _BOTTOM}"/>'
+        f'<text x="{text:.1f}" y="{_TOP - 10}" text-anchor="{anchor}">{escape(name)} →</text>'
+    )
+
+
 def _curve(line: Line, x: Scale, y: Scale) -> str:
     points = [(x(index + 1), y(value)) for index, value in enumerate(line.values)]
     if len(points) == 1:
@@ -93,11 +122,4 @@ def _curve(line: Line, x: Scale, y: Scale) -> str:
 
 def _mark(epoch: int, line: Line, x: Scale, y: Scale) -> str:
     value = line.values[epoch - 1]
-    return (
-        f'<circle class="best {line.style}" cx="{x(epoch):.1f}" cy="{y(value):.1f}" r="5">'
-        f"<title>best epoch {epoch}: {percent(value, 2)}</title></circle>"
-    )
-
-
-def _number(value: float, *, as_percent: bool) -> str:
-    return f"{100 * value:g}%" if as_percent else f"{value:g}"
+    return f'<circle class="best {line.style}" cx="{x(epoch):.1f}" cy="{y(value):.1f}" r="5"/>'

@@ -32,7 +32,8 @@ def disagreements(page: Page) -> str:
     count = f"{len(differ)} of {len(labels)} {page.rows_are} of the test split" + (
         f", {len(chosen)} shown" if len(differ) > len(chosen) else ""
     )
-    return f"<p class='note'>{count}; the student's surest mistakes first.</p><div class='examples'>{''.join(figures)}</div>"
+    kind = "examples" if isinstance(page.data.test.shown(0), Tensor) else "examples texts"
+    return f"<p class='note'>{count}; the student's surest mistakes first.</p><div class='{kind}'>{''.join(figures)}</div>"
 
 
 def data_uri(image: Tensor) -> str:
@@ -60,15 +61,13 @@ def _figure(page: Page, index: int) -> str:
     shown = page.data.test.shown(sample)
     what = f"test sample {escape(str(page.data.test.ids[sample]))}, label {name}"
     if isinstance(shown, Tensor):
-        body = f'<img src="{data_uri(shown)}" alt="{what}" loading="lazy">'
+        body = f'<img src="{data_uri(shown)}" alt="{what}">'
     elif isinstance(shown, str):
         body = f'<q title="{what}">{cut(shown, _LONGEST_TEXT)}</q>'
     else:
         rank = int((page.samples[:index] == sample).sum())  # the rows of a sample stand in its own order
         body = f'<q title="{what}">{in_sentence(shown, rank)}</q>'
-    return (
-        f"<figure>{body}<figcaption><b>{cut(page.data.classes[label], 18)}</b>{lines}</figcaption></figure>"
-    )
+    return f"<figure>{body}<figcaption>label <b>{cut(page.data.classes[label], 18)}</b>{lines}</figcaption></figure>"
 
 
 def in_sentence(passage: Passage, rank: int) -> str:

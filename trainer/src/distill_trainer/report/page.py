@@ -28,6 +28,14 @@ class Page:
     result: Result
     lineage: Lineage
     judged: Judged | Embedded
+    device: str = "CPU"
+    """What trained and was timed, in words."""
+
+    @property
+    def fixed_alpha(self) -> bool:
+        """Whether α stays as each stage's objective says."""
+        curriculum = self.config.curriculum
+        return not (curriculum and curriculum.schedules and curriculum.schedules.alpha)
 
     @property
     def classes(self) -> Judged:

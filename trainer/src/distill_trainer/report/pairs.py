@@ -28,8 +28,8 @@ def differing_pairs(page: Page, judged: Embedded) -> str:
         )
         for pair in chosen
     ]
-    note = f"{len(apart)} pairs of {len(judged.samples)} texts, in order of their cosine; those that moved furthest are shown."
-    return f"<p class='note'>{note}</p><div class='examples'>{''.join(figures)}</div>"
+    note = f"{len(apart)} pairs of {len(judged.samples)} texts, each model's in order of its cosine; shown are those whose place differs most."
+    return f"<p class='note'>{note}</p><div class='examples texts'>{''.join(figures)}</div>"
 
 
 def _figure(page: Page, places: tuple[int, int], values: tuple[float, float], moved: float) -> str:
@@ -38,8 +38,8 @@ def _figure(page: Page, places: tuple[int, int], values: tuple[float, float], mo
         for place in places
     )
     lines = "".join(
-        f"<span>{name}: {value:.2f}</span>"
+        f"<span>{name}: cosine {value:.3f}</span>"
         for name, value in zip(("student", "teacher"), values, strict=True)
     )
     side = "more" if moved > 0 else "less"
-    return f"<figure>{texts}<figcaption><b>{percent(abs(moved), 0)} of the order {side} similar</b>{lines}</figcaption></figure>"
+    return f"<figure>{texts}<figcaption><b>{side} similar to the student</b><span>by {percent(abs(moved), 0)} of all pairs</span>{lines}</figcaption></figure>"

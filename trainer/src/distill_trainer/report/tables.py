@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from distill_api.status import ModelResult
+from distill_api.status import ModelResult, Result
+from distill_api.training import Metric
 from distill_trainer.report.page import Page
+from distill_trainer.report.values import is_share, span, value
 from distill_trainer.report.words import (
     cut,
     escape,
@@ -18,6 +20,7 @@ from distill_trainer.report.words import (
     significant,
     size,
     thousands,
+    times,
 )
 
 CLASSES_SHOWN = 60
@@ -25,16 +28,16 @@ CLASSES_SHOWN = 60
 
 def headline_table(page: Page) -> str:
     """Student beside teacher."""
-    result = page.result
+    result, metric = page.result, page.result.metric
     student, teacher = result.student, result.teacher
     level = percent(result.drop.confidence, 0)
     rows = [
-        (f"{metric_name(result.metric)}<small>{level} interval</small>", _value(student), _value(teacher), percent(result.retained) + " kept"),
+        (f"{metric_name(result.metric)}<small>{level} interval</small>", _value(metric, student), _value(metric, teacher), _kept(result)),
         *_perplexity(student, teacher),
-        ("parameters", thousands(student.parameters), thousands(teacher.parameters), _times(teacher.parameters, student.parameters, "fewer")),
-        ("size", size(student.bytes), size(teacher.bytes), _times(teacher.bytes, student.bytes, "smaller")),
+        ("parameters", thousands(student.parameters), thousands(teacher.parameters), times(teacher.parameters, student.parameters, "fewer")),
+        ("size", size(student.bytes), size(teacher.bytes), times(teacher.bytes, student.bytes, "smaller")),
         *(
-            (f"latency {name}<small>one sample, this machine</small>", seconds(mine), seconds(theirs), _times(theirs, mine, "faster"))
+            (f"latency {name}<small>one sample, {escape(page.device)}</small>", seconds(mine), seconds(theirs), times(theirs, mine, "faster"))
             for name, mine, theirs in (
                 ("p50", student.latency_p50_seconds, teacher.latency_p50_seconds),
                 ("p99", student.latency_p99_seconds, teacher.latency_p99_seconds),
@@ -59,14 +62,14 @@ def _in_batches(student: ModelResult, teacher: ModelResult) -> Iterator[tuple[st
             "throughput<small>samples a second in batches, this machine</small>",
             significant(student.samples_per_second),
             significant(teacher.samples_per_second),
-            _times(student.samples_per_second, teacher.samples_per_second, "more"),
+            times(student.samples_per_second, teacher.samples_per_second, "more"),
         )
     if student.joules_per_sample and teacher.joules_per_sample:
         yield (
             "energy<small>one sample in batches, this machine</small>",
             joules(student.joules_per_sample),
             joules(teacher.joules_per_sample),
-            _times(teacher.joules_per_sample, student.joules_per_sample, "less"),
+            times(teacher.joules_per_sample, student.joules_per_sample, "less"),
         )
 
 
@@ -77,7 +80,7 @@ def _counted(student: ModelResult, teacher: ModelResult) -> Iterator[tuple[str, 
             "operations<small>one sample</small>",
             f"{thousands(student.flops)}",
             f"{thousands(teacher.flops)}",
-            _times(teacher.flops, student.flops, "fewer"),
+            times(teacher.flops, student.flops, "fewer"),
         )
     if student.calibration_error is not None and teacher.calibration_error is not None:
         yield (
@@ -133,7 +136,7 @@ def class_table(page: Page) -> str:
         page.rows_are,
         "student<small>recall</small>",
         "teacher<small>recall</small>",
-        "difference",
+        "difference<small>points</small>",
         "student<small>precision</small>",
     )
     if len(rows) <= CLASSES_SHOWN:
@@ -183,21 +186,19 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]], style: str = "")
         + "</tr>"
         for row in rows
     )
-    return f"<div class='scroll'><table class='{style}'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    return f"<div class='scroll' tabindex='0'><table class='{style}'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
-def _value(model: ModelResult) -> str:
-    return f"<b>{percent(model.metric, 2)}</b><small>{100 * model.metric_low:.1f} – {100 * model.metric_high:.1f}</small>"
+def _value(metric: Metric, model: ModelResult) -> str:
+    ends = span(metric, model.metric_low, model.metric_high)
+    return f"<b>{value(metric, model.metric)}</b><small>{ends}</small>"
 
 
-def _times(theirs: float, mine: float, word: str) -> str:
-    factor = theirs / mine if mine else 0.0
-    opposite = {"fewer": "more", "smaller": "larger", "faster": "slower", "more": "fewer", "less": "more"}[
-        word
-    ]
-    return f"{factor:.1f}× {word}" if factor >= 1 else f"{1 / factor:.1f}× {opposite}" if factor else "–"
+def _kept(result: Result) -> str:
+    return f"{percent(result.retained)} kept" if is_share(result.metric) else "1 is the teacher"
 
 
-def _signed(value: float) -> str:
-    style = "bad" if value < -0.0005 else "good" if value > 0.0005 else ""
-    return f'<span class="{style}">{100 * value:+.1f}</span>'
+def _signed(difference: float) -> str:
+    style = "bad" if difference < -0.0005 else "good" if difference > 0.0005 else ""
+    shown = f"{100 * difference:+.1f}".replace("-", "−") if style else "0"
+    return f'<span class="{style}">{shown}</span>'

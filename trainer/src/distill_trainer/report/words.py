@@ -6,7 +6,19 @@ from html import escape
 
 from distill_api.training import Metric
 
-__all__ = ["cut", "escape", "joules", "metric_name", "percent", "seconds", "significant", "size", "thousands"]
+__all__ = [
+    "cut",
+    "duration",
+    "escape",
+    "joules",
+    "metric_name",
+    "percent",
+    "seconds",
+    "significant",
+    "size",
+    "thousands",
+    "times",
+]
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -48,6 +60,31 @@ def joules(value: float) -> str:
         if value * factor < 1000:
             return f"{significant(value * factor)}\u202f{unit}"
     return f"{significant(value)}\u202fJ"
+
+
+def duration(value: float) -> str:
+    """A time that somebody waited for: `0.4 s`, `12 s`, `3 min 20 s`, `5 h 12 min`."""
+    if value < 60:
+        return f"{value:.1f}\u202fs" if value < 10 else f"{value:.0f}\u202fs"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes}\u202fmin {rest}\u202fs"
+    return f"{minutes // 60:,}\u202fh {minutes % 60}\u202fmin"
+
+
+def times(theirs: float, mine: float, word: str) -> str:
+    """How many times fewer, smaller or faster than the teacher, or the opposite; `as many` where that is nothing."""
+    opposite, even = {
+        "fewer": ("more", "as many"),
+        "smaller": ("larger", "as large"),
+        "faster": ("slower", "as fast"),
+        "more": ("fewer", "as many"),
+        "less": ("more", "as much"),
+    }[word]
+    if not mine or not theirs:
+        return "–"
+    factor = max(theirs / mine, mine / theirs)
+    return even if factor < 1.05 else f"{factor:.1f}× {word if theirs > mine else opposite}"
 
 
 def metric_name(metric: Metric) -> str:
