@@ -23,7 +23,6 @@ from distill_api.naming import short
 from distill_api.status import Export
 from distill_trainer import adapter
 from distill_trainer import student as served
-from distill_trainer.card import CARD
 from distill_trainer.checkpoint import Identity
 from distill_trainer.errors import ContractBroken
 from distill_trainer.export import EXPORT_FILES
@@ -32,6 +31,7 @@ from distill_trainer.weights import FILE, file_digest
 
 RESULT = "result.json"
 REPORT = "report.html"
+CARD = "README.md"
 _NOT_SERVED = {RESULT, REPORT, CARD, *EXPORT_FILES}
 log = logging.getLogger(__name__)
 

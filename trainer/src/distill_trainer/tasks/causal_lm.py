@@ -40,6 +40,7 @@ class CausalLM:
     """Texts → the next token at each position, one of the vocabulary."""
 
     pipeline = "text-generation"
+    hub_task = "text-generation"
     library = "transformers"
     usage = 'from transformers import pipeline\n\nanswer = pipeline("text-generation", FOLDER)'
     rows_are = "tokens"

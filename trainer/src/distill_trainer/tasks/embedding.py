@@ -40,6 +40,7 @@ class Embedding:
     """Texts → embeddings [B, D], ‖·‖₂ = 1."""
 
     pipeline = "feature-extraction"
+    hub_task = "sentence-similarity"
     library = "sentence-transformers"
     usage = "from sentence_transformers import SentenceTransformer\n\nembeddings = SentenceTransformer(FOLDER).encode(texts)"
     rows_are = "samples"

@@ -24,6 +24,7 @@ class ImageClassification:
     """Images [B, C, H, W] in [0, 1] → one of the classes."""
 
     pipeline = "image-classification"
+    hub_task = "image-classification"
     library = "transformers"
     usage = "from transformers import AutoModel\n\nmodel = AutoModel.from_pretrained(FOLDER)"
     rows_are = "samples"

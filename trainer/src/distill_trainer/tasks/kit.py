@@ -31,7 +31,9 @@ class TaskKit(Protocol):
     """One task. Plain attributes are words and choices that check, result, report and card ask for."""
 
     pipeline: str
-    """What the hub and Transformers call the task."""
+    """What Transformers calls the task."""
+    hub_task: str
+    """What the hub calls it, where models are looked for and tried (https://huggingface.co/tasks)."""
     library: str
     """Which library reads a student's folder that Transformers wrote, as the hub calls it."""
     usage: str

@@ -34,6 +34,7 @@ class TextClassification:
     """Texts → one of the classes."""
 
     pipeline = "text-classification"
+    hub_task = "text-classification"
     library = "transformers"
     usage = 'from transformers import pipeline\n\nanswer = pipeline("text-classification", FOLDER)'
     rows_are = "samples"

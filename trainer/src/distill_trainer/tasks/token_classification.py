@@ -35,6 +35,7 @@ class TokenClassification:
     """Lists of words → one of the classes for each."""
 
     pipeline = "token-classification"
+    hub_task = "token-classification"
     library = "transformers"
     usage = 'from transformers import pipeline\n\nanswer = pipeline("token-classification", FOLDER)'
     rows_are = "words"
