@@ -33,7 +33,7 @@ RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf,required=false \
 FROM build AS build-trainer
 COPY trainer trainer
 RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf,required=false \
-    pip install --no-cache-dir -c constraints.txt "./trainer[builtin,huggingface,vision,lora,energy]" \
+    pip install --no-cache-dir -c constraints.txt "./trainer[builtin,huggingface,vision,lora,energy,remote]" \
     && pip uninstall -y pip
 
 FROM build AS build-server
@@ -47,9 +47,9 @@ FROM build AS test
 COPY . .
 RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf,required=false \
     pip install --no-cache-dir -c constraints.txt -e "./crds[generate]" -e ./operator \
-    -e "./trainer[builtin,huggingface,vision,lora,energy,server]" -e ./local -e "./cli[demo]" \
+    -e "./trainer[builtin,huggingface,vision,lora,energy,remote,server]" -e ./local -e "./cli[demo]" \
     ruff mypy import-linter pytest pytest-asyncio pytest-xdist hypothesis jsonschema types-PyYAML types-psutil \
-    grafana-foundation-sdk \
+    grafana-foundation-sdk 'moto[s3]' flask flask-cors gcp-storage-emulator \
     && chown -R 65532:65532 /src
 USER 65532:65532
 CMD ["python", "-m", "pytest", "-m", "not cluster and not kserve"]

@@ -20,13 +20,21 @@ STAMP = VENV / ".installed"
 DISTRIBUTIONS = (
     "crds[generate]",
     "operator",
-    "trainer[builtin,huggingface,vision,lora,energy,server,export]",
+    "trainer[builtin,huggingface,vision,lora,energy,remote,server,export]",
     "local",
     "cli[demo,sweep]",
 )
+# Object storage on this machine, which the tests fetch data from.
+STORES = ("moto[s3]", "flask", "flask-cors", "gcp-storage-emulator")
 # Pods see the environment read-only and would compile it to bytecode anew at every start: importing these here does it once,
 # in a tenth of the time that all of the environment would take.
-POD_PROGRAMS = ("distill_operator.runtime", "distill_trainer.program", "distill_server.app")
+POD_PROGRAMS = (
+    "distill_operator.runtime",
+    "distill_trainer.program",
+    "distill_server.app",
+    "s3fs",  # the trainer's, when data are fetched
+    "gcsfs.core",
+)
 LOGS = ROOT / "build" / "setup"
 
 
@@ -95,6 +103,7 @@ def package_commands() -> list[list[str]]:
         "hypothesis",
         "jsonschema",
         "sentence-transformers",
+        *STORES,
     ]
     tools += ["types-PyYAML", "types-psutil", "grafana-foundation-sdk"]
     return [

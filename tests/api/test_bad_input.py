@@ -17,6 +17,11 @@ from distill_api.validate import explain
 
 GONE = "(removed)"
 URI_SAYS = "must be pvc://<claim>/<path> or file:///<path>, without .. in the path"
+DATA_URI_SAYS = (
+    "must be pvc://<claim>/<path>, file:///<path>, s3://<bucket>/<prefix>, gs://<bucket>/<prefix> or https://<host>/<path>, "
+    "without .. in the path"
+)
+SECRET_SAYS = "has an effect on s3://, gs://, https:// and data of the hub alone: remove it"
 DURATION_SAYS = "must be a duration such as 30s, 5m or 1h30m"
 QUANTITY_SAYS = "must be a Kubernetes quantity such as 500m, 2 or 4Gi"
 NAME_64 = "n" * 64
@@ -283,6 +288,43 @@ BAD = {
         ("spec.evaluation.confidence: ", "1: must be at least 0.5 and less than 1"),
     ),
     "bucket": ({"spec.output.uri": "s3://students/x"}, ("spec.output.uri: ", '"s3://students/x"', URI_SAYS)),
+    "data at an unknown kind of place": (
+        {"spec.dataset": {"files": {"uri": "abfs://box/x", "format": "Csv"}}},
+        ("spec.dataset.files.uri: ", '"abfs://box/x"', DATA_URI_SAYS),
+    ),
+    "data with a password": (
+        {"spec.dataset": {"files": {"uri": "https://me:word@host/x.csv", "format": "Csv"}}},
+        ("spec.dataset.files.uri: ", DATA_URI_SAYS),
+    ),
+    "data above the prefix": (
+        {"spec.dataset": {"files": {"uri": "s3://box/../x", "format": "Csv"}}},
+        ("spec.dataset.files.uri: ", '"s3://box/../x"', DATA_URI_SAYS),
+    ),
+    "limit of what is not fetched": (
+        {"spec.dataset": {"files": {"uri": "pvc://d/x", "format": "Csv", "sizeLimit": "1Gi"}}},
+        ("spec.dataset.files.sizeLimit: ", "limits what is fetched", "uri names neither: remove it"),
+    ),
+    "secret for builtin data": (
+        {"spec.dataset.secretRef": {"name": "s3"}},
+        ("spec.dataset.secretRef: ", SECRET_SAYS),
+    ),
+    "secret for a claim": (
+        {"spec.dataset": {"files": {"uri": "pvc://d/x", "format": "Csv"}, "secretRef": {"name": "s3"}}},
+        ("spec.dataset.secretRef: ", SECRET_SAYS),
+    ),
+    "secret for all to read": (
+        {
+            "spec.dataset": {
+                "files": {"uri": "http://host/x.csv", "format": "Csv"},
+                "secretRef": {"name": "s3"},
+            }
+        },
+        ("spec.dataset.secretRef: ", SECRET_SAYS),
+    ),
+    "secret for a folder in the hub's format": (
+        {"spec.dataset": {"huggingFace": {"id": "pvc://d/x"}, "secretRef": {"name": "hub"}}},
+        ("spec.dataset.secretRef: ", SECRET_SAYS),
+    ),
     "claim without a path": ({"spec.output.uri": "pvc://students"}, ("spec.output.uri: ", URI_SAYS)),
     "output of 901 bytes": (
         {"spec.output.uri": "pvc://models/" + "ü" * 444},

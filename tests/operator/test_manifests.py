@@ -37,6 +37,14 @@ FULL = {
 }
 
 
+IN_A_BUCKET = {
+    "dataset": {
+        "files": {"uri": "s3://samples/digits", "format": "Parquet", "sizeLimit": "50Gi"},
+        "secretRef": {"name": "bucket-reader"},
+    }
+}
+
+
 def plan(changes=None, owner=OWNER, **settings):
     return training_plan(owner, spec(**(changes or {})), Settings(**settings))
 
@@ -50,6 +58,7 @@ def plan(changes=None, owner=OWNER, **settings):
         ("training-cpu.yaml", lambda: training_job(plan({"resources": {"gpusPerNode": 0}}), 0)),
         ("training-full.yaml", lambda: training_job(plan(FULL, service_account="trainer"), 3)),
         ("training-nodes.yaml", lambda: training_job(plan({"resources": {"nodes": 4, "gpusPerNode": 8}}), 3)),
+        ("check-secret.yaml", lambda: check_job(plan(IN_A_BUCKET))),
         ("service-nodes.yaml", lambda: rendezvous_service(plan({"resources": {"nodes": 4}}))),
         ("event.yaml", lambda: event(OWNER, "Normal", "Trained", "student 0.979", NOW)),
     ],
@@ -67,6 +76,15 @@ def test_the_check_asks_for_no_gpu():
     container = check_job(plan(FULL))["spec"]["template"]["spec"]["containers"][0]
     assert set(container["resources"]["limits"]) == {"memory"}
     assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+
+
+def test_both_pods_read_with_the_secret_and_neither_config_holds_more_than_its_name():
+    made = plan(IN_A_BUCKET)
+    for job in (check_job(made), training_job(made, 1)):
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        assert container["envFrom"] == [{"secretRef": {"name": "bucket-reader"}}]
+    assert claims(made.spec) == (Claim("models", False),)
+    assert "envFrom" not in check_job(plan())["spec"]["template"]["spec"]["containers"][0]
 
 
 def test_only_the_claims_of_output_and_stored_outputs_are_written_to():

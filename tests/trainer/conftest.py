@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,6 +44,53 @@ def teacher_weights(tmp_path_factory) -> Path:
     file = tmp_path_factory.mktemp("teacher") / "digits-teacher.safetensors"
     save_file(network.state_dict(), file)
     return file
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch) -> Path:
+    """Where copies of data are kept, and an environment without credentials."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "GOOGLE_", "DISTILL_HTTP_AUTH"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("DISTILL_SCRATCH", str(tmp_path / "scratch"))
+    return tmp_path / "scratch"
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """The address of an S3 server."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server, scratch, monkeypatch):
+    """An empty bucket, and the environment that a Secret gives to pods that read it."""
+    import boto3
+    from store_world import Bucket
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    bucket = Bucket(boto3.client("s3"), "samples")
+    yield bucket
+    for listed in bucket.client.list_objects_v2(Bucket="samples").get("Contents", []):
+        bucket.client.delete_object(Bucket="samples", Key=listed["Key"])
+    bucket.client.delete_bucket(Bucket="samples")
+
+
+@pytest.fixture
+def web(scratch):
+    """A web server on this machine."""
+    from store_world import serving
+
+    with serving() as found:
+        yield found
 
 
 @dataclass(frozen=True)

@@ -53,13 +53,15 @@ ServiceName = Annotated[
 """The name of a service that versions are rolled out under: short, so that every derived host label stays ≤ 63."""
 
 
-def _stay_below_the_claim(uri: str) -> str:
+URI_SAYS = "must be pvc://<claim>/<path> or file:///<path>, without .. in the path"
+
+
+def stay_below(uri: str, says: str) -> str:
+    """The URI. Raises ValueError with the sentence where its path climbs out of where it begins."""
     if ".." in uri.split("/"):
-        raise ValueError(URI_SAYS)
+        raise ValueError(says)
     return uri
 
-
-URI_SAYS = "must be pvc://<claim>/<path> or file:///<path>, without .. in the path"
 
 HubId = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -74,7 +76,7 @@ Uri = Annotated[
             "x-rule": r"!self.matches('/\\.\\.(/|$)')",
         },
     ),
-    AfterValidator(_stay_below_the_claim),
+    AfterValidator(lambda uri: stay_below(uri, URI_SAYS)),
 ]
 """Where something lies: `pvc://<claim>/<path>` in a cluster, `file:///<path>` in the container."""
 

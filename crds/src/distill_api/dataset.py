@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from distill_api.base import ApiModel, HubId, Uri
+from distill_api.base import ApiModel, HubId
+from distill_api.delivery import Quantity
+from distill_api.elsewhere import (
+    DEFAULT_SIZE_LIMIT,
+    LIMIT_IS_OF_WHAT_IS_FETCHED,
+    SECRET_HAS_A_READER,
+    DataUri,
+    SecretReference,
+    is_elsewhere,
+)
+from distill_api.teacher_outputs import quantity_bytes
 
 
 class FileFormat(StrEnum):
@@ -30,14 +40,33 @@ class BuiltinDataset(ApiModel):
 
 
 class DatasetFiles(ApiModel):
-    """Files on a volume."""
+    """Files on a volume, in object storage or on a web server."""
 
-    uri: Uri = Field(
-        description="pvc://<claim>/<folder> (or file:///<folder>), with one sub-folder or file per split."
+    cel = (LIMIT_IS_OF_WHAT_IS_FETCHED,)
+
+    uri: DataUri = Field(
+        description="pvc://<claim>/<folder> (or file:///<folder>), with one sub-folder or file per split. What lies at "
+        "s3://<bucket>/<prefix>, gs://<bucket>/<prefix> or https://<host>/<file> (or <page>/, for the files that it links to) "
+        "is fetched whole by each pod before it is read."
     )
     format: FileFormat = Field(
         description="How the files hold the samples. Text means .txt files with a document on each line that is not blank."
     )
+    size_limit: Quantity | None = Field(
+        default=None,
+        description=f"What is fetched at most, in bytes, as in 100Gi; {DEFAULT_SIZE_LIMIT} when not given. More ends the job "
+        "before anything is fetched.",
+    )
+
+    @property
+    def size_limit_bytes(self) -> int:
+        """The limit as a number."""
+        return quantity_bytes(self.size_limit or DEFAULT_SIZE_LIMIT)
+
+    @model_validator(mode="after")
+    def _check_limit(self) -> Self:
+        LIMIT_IS_OF_WHAT_IS_FETCHED.check(holds=self.size_limit is None or is_elsewhere(self.uri))
+        return self
 
 
 class HuggingFaceDataset(ApiModel):
@@ -106,13 +135,22 @@ class Dataset(ApiModel):
     """What the student is trained and measured on."""
 
     exactly_one_of = ("builtin", "files", "hugging_face")
+    cel = (SECRET_HAS_A_READER,)
 
     builtin: BuiltinDataset | None = Field(default=None, description="Data that is there without a download.")
     files: DatasetFiles | None = Field(
-        default=None, description="Files on a volume, one sub-folder or file per split."
+        default=None,
+        description="Files on a volume, in object storage or on a web server, one sub-folder or file per split.",
     )
     hugging_face: HuggingFaceDataset | None = Field(
         default=None, description="A data set of the Hugging Face hub, or a folder in its format."
+    )
+    secret_ref: SecretReference | None = Field(
+        default=None,
+        description="Secret of the job's namespace whose keys become environment variables of the pods that read the data: "
+        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for stores other than Amazon's, AWS_ENDPOINT_URL; "
+        "GOOGLE_APPLICATION_CREDENTIALS_JSON; DISTILL_HTTP_AUTHORIZATION; HF_TOKEN. Without it the pods read as what they are: "
+        "by their ServiceAccount's cloud identity, or as anybody.",
     )
     columns: Columns = Field(
         default=Columns(),
@@ -142,6 +180,17 @@ class Dataset(ApiModel):
         "no more than this in all splits together. With 0 the first one ends the job before training. With more, every "
         "picture is decoded once before training.",
     )
+
+    @model_validator(mode="after")
+    def _check_secret(self) -> Self:
+        SECRET_HAS_A_READER.check(holds=self.secret_ref is None or self._takes_credentials)
+        return self
+
+    @property
+    def _takes_credentials(self) -> bool:
+        if self.files is not None:
+            return is_elsewhere(self.files.uri) and not self.files.uri.startswith("http://")
+        return self.hugging_face is not None and "://" not in self.hugging_face.id
 
     @property
     def has_picture_files(self) -> bool:

@@ -61,11 +61,14 @@ def immutable_part(spec: DistillationJobSpec) -> dict[str, Any]:
 
 
 def recipe_digest(spec: DistillationJobSpec) -> str:
-    """Digest of what shapes the student: the immutable spec without where it runs and where anything is written."""
+    """Digest of what shapes the student: the immutable spec without where it runs, as whom, and where anything is written."""
     part = immutable_part(spec)
+    dataset = {key: value for key, value in part["dataset"].items() if key != "secretRef"}
+    if "files" in dataset:
+        dataset["files"] = {key: value for key, value in dataset["files"].items() if key != "sizeLimit"}
     outputs = {key: value for key, value in part["teacherOutputs"].items() if key != "store"}
     shaping = {key: value for key, value in part.items() if key not in {"output", "resources"}}
-    return digest(shaping | {"teacherOutputs": outputs})
+    return digest(shaping | {"dataset": dataset, "teacherOutputs": outputs})
 
 
 def child_name(job_name: str, uid: str, role: str = "") -> str:

@@ -85,7 +85,7 @@ class Progress(StatusModel):
     """Where a running training stands: the trainer's /status page, and status.progress."""
 
     stage: Annotated[str, Field(max_length=32)] = Field(
-        default="Loading", description="Loading, Caching, Training, Evaluating or Writing."
+        default="Loading", description="Loading, Fetching, Caching, Training, Evaluating or Writing."
     )
     step: int = Field(default=0, description="Optimizer steps done.")
     total_steps: int = Field(default=0, description="Optimizer steps in all; 0 while not known.")

@@ -89,6 +89,21 @@ class ProgressBoard:
             if percent % 10 == 0:
                 log.info("caching: %d %% of %d samples", percent, total)
 
+    def fetching(self, done: int, total: int) -> None:
+        """So many bytes of the data have come."""
+        percent = min(_percent(done, total), 100)
+        if self._progress.stage != "Fetching":
+            self.stage("Fetching")
+        if percent != self._progress.percent:
+            self._update(percent=percent)
+            if percent % 10 == 0:
+                log.info("fetching: %d %% of %.1f MiB", percent, total / 2**20)
+
+    def fetched(self) -> None:
+        """The data are here."""
+        if self._progress.stage == "Fetching":
+            self._update(stage="Loading", percent=0)
+
     def metrics(self, *, student: float, teacher: float) -> None:
         """Both on the validation split."""
         self._update(student_metric=student, teacher_metric=teacher)

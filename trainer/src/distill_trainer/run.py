@@ -21,7 +21,8 @@ from distill_trainer.adapter import Adapter, adapter_of
 from distill_trainer.check import Contract, check
 from distill_trainer.checkpoint import CheckpointStore, Identity
 from distill_trainer.checkpointing import enable_checkpointing
-from distill_trainer.data import DataSet
+from distill_trainer.data import DataSet, fetched
+from distill_trainer.data.elsewhere import Progress
 from distill_trainer.errors import ContractBroken, UserError
 from distill_trainer.fused_path import FUSED, FusedPath, fused_path, not_fused
 from distill_trainer.gathering import compare_whole_steps
@@ -57,6 +58,8 @@ class Models:
 
 def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal, ranks: Ranks = Ranks()) -> Outcome:  # noqa: B008 - frozen
     """Train, compare, write: the leader does what is not training, the others wait. Raises UserError and Disrupted."""
+    fetched(config.dataset, _Fetching(board, stop))
+    board.fetched()
     contract = check(config)
     check_parts(config, contract.terms, ranks.world)
     for warning in contract.warnings:
@@ -93,6 +96,13 @@ def train(config: TrainerConfig, board: ProgressBoard, stop: StopSignal, ranks: 
     answer = ranks.from_leader(publish(finished, board, stop) if ranks.leads else None)
     assert answer is not None  # noqa: S101 - the leader's
     return answer
+
+
+class _Fetching(Progress):
+    """On the board; SIGTERM ends it, and the next start goes on from the files that are whole."""
+
+    def __init__(self, board: ProgressBoard, stop: StopSignal) -> None:
+        self.tell, self.check = board.fetching, stop.check  # type: ignore[method-assign]
 
 
 def _refuse_other_data(data: DataSet, ranks: Ranks) -> None:

@@ -57,7 +57,8 @@ def _unscheduled(message: str) -> Trouble:
 def _missing(kind: str, name: str) -> Trouble:
     if kind == "secret":
         return Trouble(
-            Reason.SECRET_NOT_FOUND, f'Secret "{name}" does not exist; create it in the job\'s namespace'
+            Reason.SECRET_NOT_FOUND,
+            f'Secret "{name}" (spec.dataset.secretRef) does not exist; create it in the job\'s namespace',
         )
     message = f'ConfigMap "{name}" does not exist; delete the training Job, and the operator writes both anew'
     return Trouble(Reason.CONFIG_MAP_NOT_FOUND, message)

@@ -85,6 +85,11 @@ def _container(plan: TrainingPlan, shape: PodShape) -> Object:
         },
         "volumeMounts": _mounts(plan, shape),
     }
+    secret = plan.spec.dataset.secret_ref
+    if secret is not None:
+        # As a whole, so that the kubelet alone reads it, and a Secret that is missing keeps the pod from starting. What
+        # stands in `env` wins over it.
+        container["envFrom"] = [{"secretRef": {"name": secret.name}}]
     if shape.port:
         container["ports"] = [{"name": "http", "containerPort": shape.port}]
     return container

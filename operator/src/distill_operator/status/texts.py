@@ -6,7 +6,7 @@ from distill_api.sources import Student, Teacher
 from distill_api.status import Phase, Progress, Result
 
 NAME_LIMIT = 256
-BEFORE_TRAINING = {"Loading", "Caching"}
+BEFORE_TRAINING = {"Loading", "Fetching", "Caching"}
 """Stages in which no step is done yet."""
 
 

@@ -9,10 +9,11 @@ from distill_api.dataset import Dataset
 from distill_trainer.data.arrange import arrange
 from distill_trainer.data.broken import without_broken
 from distill_trainer.data.dataset import DataSet, Description, Opened, Split
+from distill_trainer.data.folders import fetched
 from distill_trainer.data.sources import open_source
 from distill_trainer.data.tables import pictures_of
 
-__all__ = ["DataSet", "Description", "Opener", "Split", "describe", "load", "open_pictures"]
+__all__ = ["DataSet", "Description", "Opener", "Split", "describe", "fetched", "load", "open_pictures"]
 
 Opener = Callable[[Dataset], Opened]
 """What a task makes of a source: pictures here, texts in the tasks that read them."""

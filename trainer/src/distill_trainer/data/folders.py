@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import cast
 
 from distill_api.dataset import Dataset, DatasetFiles
+from distill_api.elsewhere import is_elsewhere
 from distill_trainer import uris
+from distill_trainer.data.elsewhere import Asked, Place, Progress, local_copy
 from distill_trainer.data.suggest import did_you_mean
 from distill_trainer.errors import ContractBroken
+
+FIELD = "dataset.files.uri"
 
 
 def files_root(dataset: Dataset, *, file_allowed: bool = False) -> Path:
     """The folder of the URI (or file, where one is allowed). Raises ContractBroken where it is not there."""
     files = cast("DatasetFiles", dataset.files)  # this source was chosen because it is set
-    root = uris.resolve(files.uri, field="dataset.files.uri")
+    root = fetched(dataset) or uris.resolve(files.uri, field=FIELD)
     if root.is_dir() or (file_allowed and root.is_file()):
         return root
     if root.is_file():
@@ -25,6 +29,18 @@ def files_root(dataset: Dataset, *, file_allowed: bool = False) -> Path:
     raise ContractBroken(
         "DatasetNotFound", f"dataset.files.uri is {files.uri!r}: there is no such folder{_beside(root)}"
     )
+
+
+def fetched(dataset: Dataset, progress: Progress | None = None) -> Path | None:
+    """Where data that lie elsewhere are on this machine, fetched where they are not; None for data that need not be.
+
+    Raises UserError, and what `progress` raises.
+    """
+    files = dataset.files
+    if files is None or not is_elsewhere(files.uri):
+        return None
+    place = Place(files.uri, FIELD)
+    return local_copy(Asked(place, files.size_limit_bytes, "dataset.files.sizeLimit"), progress)
 
 
 def visible(folder: Path) -> list[Path]:

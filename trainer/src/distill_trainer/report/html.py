@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 
+from distill_api.elsewhere import shown
 from distill_trainer.judging import Embedded
 from distill_trainer.metrics import confusion
 from distill_trainer.report.confusion import confusion_matrix, worst_confusions
@@ -75,5 +76,8 @@ def _notes(page: Page) -> str:
 
 
 def _configuration(page: Page) -> str:
-    text = json.dumps(page.config.wire(), indent=2, ensure_ascii=False)
+    config = page.config.wire()
+    if page.config.dataset.files:
+        config["dataset"]["files"]["uri"] = shown(page.config.dataset.files.uri)
+    text = json.dumps(config, indent=2, ensure_ascii=False)
     return f"<details><summary>trainer.json</summary><pre>{escape(text)}</pre></details>"
