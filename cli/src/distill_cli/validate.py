@@ -17,7 +17,7 @@ from rich.text import Text
 from distill_api.contract import ExitCode, TrainerConfig
 from distill_cli.errors import CommandError, trainer_is_missing
 from distill_cli.help import Commands, add_claims, add_command
-from distill_cli.jobs import Job, local_config, read_claims, read_file
+from distill_cli.jobs import Job, local_config, read_claims, read_file, said_of_data
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -85,6 +85,8 @@ def _job(job: Job, claims: Mapping[str, Path], console: Console, *, offline: boo
         except CommandError as error:
             _say(console, "✗", f"{error.message}; or --offline for the schema alone")
             return error.code
+        for said in said_of_data(job):
+            _say(console, "–", f"{job.place}: {said}")
         code, sentence = _contract(config)
     _say(console, "✗" if code else "✓", f"{job.place}: {job.name}: {sentence}")
     return code

@@ -10,7 +10,7 @@ from distill_api.teacher_outputs import DEFAULT_TOP_K
 from distill_cli.errors import CommandError, trainer_is_missing
 from distill_cli.estimating import quantities
 from distill_cli.help import Commands, add_claims, add_command, add_job_file
-from distill_cli.jobs import one_job
+from distill_cli.jobs import one_job, said_of_data
 from distill_cli.jobs.settings import read_setting
 
 
@@ -127,6 +127,9 @@ def _estimate(arguments: argparse.Namespace, console: Console) -> int:
         raise trainer_is_missing("estimate") from error
     settings = [read_setting(text) for text in arguments.settings]
     job = one_job(arguments.file, arguments.job, settings) if arguments.file else None
+    if job is not None and arguments.student_parameters is None:
+        for sentence in said_of_data(job):
+            console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     try:
         found = premises(arguments, job)
     except UserError as error:

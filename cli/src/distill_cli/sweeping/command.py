@@ -15,7 +15,7 @@ from distill_api.naming import recipe_digest
 from distill_cli.errors import CommandError, trainer_is_missing
 from distill_cli.figures import comparison
 from distill_cli.help import Commands, add_claims, add_command, add_job_file
-from distill_cli.jobs import Job, local_config, read_claims
+from distill_cli.jobs import Job, local_config, read_claims, said_of_data
 from distill_cli.jobs.read import STANDARD_INPUT
 from distill_cli.jobs.settings import read_setting
 from distill_cli.sweeping import record
@@ -82,6 +82,8 @@ def _sweep(arguments: argparse.Namespace, console: Console) -> int:
     if store is None:
         console.print("spec.teacherOutputs.mode is Online: the teacher runs in each trial", highlight=False)
     source = Source(source.file, source.name, (*source.settings, *([store] if store else ())))
+    for sentence in said_of_data(job):
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     runner = Runner(source, claims, folder, record.Record(folder / record.FILE), console, [])
     _check_ends(source, knobs, job.spec.training.seed)
     if arguments.trials is None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from distill_api.contract import ExitCode, TrainerConfig
 from distill_cli.errors import CommandError, trainer_is_missing
 from distill_cli.help import Commands, add_claims, add_command, add_job_file
-from distill_cli.jobs import Job, local_config, one_job, read_claims
+from distill_cli.jobs import Job, local_config, one_job, read_claims, said_of_data
 from distill_cli.jobs.settings import read_setting
 from distill_cli.training.ending import tell_end, train
 from distill_cli.training.show import display
@@ -56,6 +56,8 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
     ignored = without_effect(job)
     if ignored:
         shown.note(f"without a cluster these have no effect: {', '.join(ignored)}")
+    for sentence in said_of_data(job):
+        shown.note(sentence)
     ended = train(config, log, shown)
     return tell_end(ended, job.spec.gate, shown)
 

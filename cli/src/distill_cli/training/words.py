@@ -15,7 +15,7 @@ def share(progress: Progress) -> tuple[int, int | None]:
     """How far the bar is, and of how much; None where nobody knows yet."""
     if progress.stage == "Training" and progress.total_steps:
         return progress.step, progress.total_steps
-    if progress.stage == "Caching":
+    if progress.stage in {"Fetching", "Caching"}:
         return progress.percent, 100
     return (1, 1) if progress.total_steps else (0, None)
 
