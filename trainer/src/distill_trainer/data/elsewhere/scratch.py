@@ -24,19 +24,19 @@ _held: list[int] = []
 
 
 def scratch_root() -> Path:
-    """The folder, made where it is missing, for this user alone. Raises UserError where it cannot be written to."""
+    """The folder, made where it is missing, for this user alone. Raises UserError where it cannot be written to, or takes no locks."""
     own = os.environ.get(SCRATCH)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     root = Path(own) if own else cache / "distill" / "data"
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = root / f".probe.{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with alone(probe, lambda: None):
+            probe.unlink()
     except OSError as error:
         raise UserError(
             "ScratchNotWritable",
-            f"{root}, where fetched data are kept, cannot be written to ({error.strerror}): set {SCRATCH} to a folder that can",
+            f"{root}, where fetched data are kept, cannot be written to and locked ({error.strerror}): set {SCRATCH} to a folder that can",
         ) from error
     return root
 
