@@ -27,7 +27,7 @@ class Seen:
 
 @pytest.fixture
 def seen(monkeypatch):
-    seen, load, step, optimizer = Seen(), run._load_models, loop.train_step, loop.make_optimizer
+    seen, load, step, optimizer = Seen(), run.load_models, loop.train_step, loop.make_optimizer
 
     def load_models(*args, **kwargs):
         seen.models = load(*args, **kwargs)
@@ -45,7 +45,7 @@ def seen(monkeypatch):
         seen.trained += [parameter for group in made.param_groups for parameter in group["params"]]
         return made
 
-    monkeypatch.setattr(run, "_load_models", load_models)
+    monkeypatch.setattr(run, "load_models", load_models)
     monkeypatch.setattr(loop, "train_step", train_step)
     monkeypatch.setattr(loop, "make_optimizer", make_optimizer)
     return seen

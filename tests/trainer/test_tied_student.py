@@ -43,9 +43,9 @@ def job(workspace, untied):
 
 @pytest.fixture
 def models(monkeypatch):
-    seen, load = [], run._load_models
+    seen, load = [], run.load_models
     monkeypatch.setattr(
-        run, "_load_models", lambda *args, **kwargs: (seen.append(load(*args, **kwargs)), seen[-1])[1]
+        run, "load_models", lambda *args, **kwargs: (seen.append(load(*args, **kwargs)), seen[-1])[1]
     )
     return seen
 

@@ -19,10 +19,6 @@ class Shape(StrEnum):
 
 
 _Epoch = Annotated[int, Field(ge=1, le=100_000)]
-_UNTIL = (
-    "The epoch at whose last step `to` is reached and from which on it stays; the last epoch when not given."
-)
-_SHAPE = "Linear, or Cosine: slow at both ends."
 _CHANGES = Rule(
     "self.from != self.to",
     "must differ from `from`: for a value that stays set it in objective",
@@ -48,10 +44,27 @@ _NAMES_DIFFER = Rule(
 )
 
 
-class TemperatureSchedule(ApiModel):
-    """T over the steps."""
+class Schedule(ApiModel):
+    """A value over the steps; what it is of adds the bounds of both ends."""
 
     cel = (_CHANGES,)
+
+    start: float = Field(alias="from")
+    end: float = Field(alias="to")
+    shape: Shape = Field(default=Shape.LINEAR, description="Linear, or Cosine: slow at both ends.")
+    until_epoch: _Epoch | None = Field(
+        default=None,
+        description="The epoch at whose last step `to` is reached and from which on it stays; the last epoch when not given.",
+    )
+
+    @model_validator(mode="after")
+    def _check_change(self) -> Self:
+        _CHANGES.check(holds=self.start != self.end)
+        return self
+
+
+class TemperatureSchedule(Schedule):
+    """T over the steps."""
 
     start: float = Field(
         alias="from",
@@ -67,19 +80,10 @@ class TemperatureSchedule(ApiModel):
         description="T at the end.",
         json_schema_extra={"x-says": "must be more than 0 and at most 100"},
     )
-    shape: Shape = Field(default=Shape.LINEAR, description=_SHAPE)
-    until_epoch: _Epoch | None = Field(default=None, description=_UNTIL)
-
-    @model_validator(mode="after")
-    def _check_change(self) -> Self:
-        _CHANGES.check(holds=self.start != self.end)
-        return self
 
 
-class AlphaSchedule(ApiModel):
+class AlphaSchedule(Schedule):
     """α over the steps."""
-
-    cel = (_CHANGES,)
 
     start: float = Field(
         alias="from",
@@ -95,13 +99,6 @@ class AlphaSchedule(ApiModel):
         description="α at the end.",
         json_schema_extra={"x-says": "must be between 0 (teacher only) and 1 (labels only)"},
     )
-    shape: Shape = Field(default=Shape.LINEAR, description=_SHAPE)
-    until_epoch: _Epoch | None = Field(default=None, description=_UNTIL)
-
-    @model_validator(mode="after")
-    def _check_change(self) -> Self:
-        _CHANGES.check(holds=self.start != self.end)
-        return self
 
 
 class Schedules(ApiModel):

@@ -163,11 +163,12 @@ def fuses(job: Job | None, positions: int) -> bool:
     if job is None:
         return positions > 1
     from distill_trainer.losses.fused.objective import FUSED_TYPES  # noqa: PLC0415 - torch takes seconds
+    from distill_trainer.tasks import kit_of  # noqa: PLC0415
 
     over_logits = [term for term in job.spec.objective.effective_terms if not term.pairs]
     fused = len(over_logits) < 2 and all(term.type in FUSED_TYPES for term in over_logits)
     stored = job.spec.teacher_outputs.encoding in {Encoding.DENSE, Encoding.SAMPLED}
-    return job.spec.task is Task.CAUSAL_LM and fused and not stored
+    return kit_of(job.spec.task).fuses and fused and not stored
 
 
 def _training(job: Job | None) -> Training:

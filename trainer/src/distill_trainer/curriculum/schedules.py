@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import math
 
-from distill_api.curriculum import AlphaSchedule, Shape, TemperatureSchedule
+from distill_api.curriculum import Schedule, Shape
 from distill_trainer.curriculum.timetable import Timetable
 
 
-def value_at(
-    schedule: AlphaSchedule | TemperatureSchedule | None, step: int, table: Timetable
-) -> float | None:
+def value_at(schedule: Schedule | None, step: int, table: Timetable) -> float | None:
     """The value of optimizer step `step` (from 0); None where nothing is scheduled."""
     if schedule is None:
         return None

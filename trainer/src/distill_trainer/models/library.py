@@ -6,11 +6,13 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
+from distill_api.model_sources import TimmModel, TorchvisionModel, given_arguments
+from distill_api.sources import Weights
 from distill_trainer.data.suggest import did_you_mean
 from distill_trainer.errors import ContractBroken
 from distill_trainer.models.preprocessing import Preprocessing
@@ -43,6 +45,16 @@ class LibraryClassifier(WeightsFile):
                 raise ContractBroken(
                     "ArgumentsInvalid", f"{field}.{self.kind}.args.{argument} cannot be set: {why}; remove it"
                 )
+
+    @classmethod
+    def of(cls, model: TimmModel | TorchvisionModel, trained: Weights | None, field: str) -> Self:
+        """From the API's model and its weights. Raises ContractBroken."""
+        return cls(model.name, given_arguments(model), cls.path(trained, field), field)
+
+    @classmethod
+    def reopened(cls, config: dict[str, Any], folder: Path) -> Self:  # noqa: ARG003
+        """From what `config` wrote."""
+        return cls(str(config["name"]), config["args"], None, "model")
 
     @abstractmethod
     def knows(self, name: str) -> bool:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import nn
 
-from distill_api.model_sources import TimmModel, given_arguments
-from distill_api.sources import Weights
 from distill_trainer.data.extras import required
 from distill_trainer.models.library import LibraryClassifier
 from distill_trainer.models.preprocessing import Preprocessing
@@ -27,16 +24,6 @@ class TimmSource(LibraryClassifier):
         "cache_dir": "nothing is fetched",
         "features_only": "a classifier is needed",
     }
-
-    @classmethod
-    def of(cls, model: TimmModel, trained: Weights | None, field: str) -> TimmSource:
-        """From the API's model and its weights. Raises ContractBroken."""
-        return cls(model.name, given_arguments(model), cls.path(trained, field), field)
-
-    @classmethod
-    def reopened(cls, config: dict[str, Any], folder: Path) -> TimmSource:  # noqa: ARG003
-        """From what `config` wrote."""
-        return cls(str(config["name"]), config["args"], None, "model")
 
     def knows(self, name: str) -> bool:
         """Tags count as part of a name."""

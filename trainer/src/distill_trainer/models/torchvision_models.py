@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import nn
 
-from distill_api.model_sources import TorchvisionModel, given_arguments
-from distill_api.sources import Weights
 from distill_trainer.data.extras import required
 from distill_trainer.models.library import LibraryClassifier
 from distill_trainer.models.preprocessing import Preprocessing
@@ -32,16 +29,6 @@ class TorchvisionSource(LibraryClassifier):
         "progress": "nothing is fetched",
         "aux_logits": "the second head of googlenet and inception_v3 is left out",
     }
-
-    @classmethod
-    def of(cls, model: TorchvisionModel, trained: Weights | None, field: str) -> TorchvisionSource:
-        """From the API's model and its weights. Raises ContractBroken."""
-        return cls(model.name, given_arguments(model), cls.path(trained, field), field)
-
-    @classmethod
-    def reopened(cls, config: dict[str, Any], folder: Path) -> TorchvisionSource:  # noqa: ARG003
-        """From what `config` wrote."""
-        return cls(str(config["name"]), config["args"], None, "model")
 
     def knows(self, name: str) -> bool:
         """Classifiers alone: no detection, no video."""

@@ -46,6 +46,7 @@ class CausalLM:
     rows_are = "tokens"
     agreeing = "predict the same token"
     classes_have_names = False  # the tokenizer was compared for them
+    fuses = True
     judge = ClassJudge(perplexity=True)
 
     def describe(self, config: TrainerConfig, sources: Sources) -> Description:

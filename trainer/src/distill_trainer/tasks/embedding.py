@@ -46,6 +46,7 @@ class Embedding:
     rows_are = "samples"
     agreeing = "find the same other text nearest"
     classes_have_names = False
+    fuses = False
     judge = SimilarityJudge()
 
     def describe(self, config: TrainerConfig, sources: Sources) -> Description:

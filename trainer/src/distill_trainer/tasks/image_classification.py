@@ -30,6 +30,7 @@ class ImageClassification:
     rows_are = "samples"
     agreeing = "predict the same class"
     classes_have_names = True
+    fuses = False
     judge = ClassJudge()
 
     def describe(self, config: TrainerConfig, sources: Sources) -> Description:  # noqa: ARG002

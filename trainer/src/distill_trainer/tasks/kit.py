@@ -44,6 +44,8 @@ class TaskKit(Protocol):
     """What both models do where they agree: predict the same class …"""
     classes_have_names: bool
     """Whether outputs are classes of the data: heads are compared with them, and the report tells them apart."""
+    fuses: bool
+    """Whether logits are over a whole vocabulary, so that the losses are best made without holding them."""
 
     @property
     def judge(self) -> Judge:

@@ -40,6 +40,7 @@ class TextClassification:
     rows_are = "samples"
     agreeing = "predict the same class"
     classes_have_names = True
+    fuses = False
     judge = ClassJudge()
 
     def describe(self, config: TrainerConfig, sources: Sources) -> Description:

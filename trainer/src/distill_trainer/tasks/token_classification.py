@@ -41,6 +41,7 @@ class TokenClassification:
     rows_are = "words"
     agreeing = "predict the same class"
     classes_have_names = True
+    fuses = False
     judge = ClassJudge()
 
     def describe(self, config: TrainerConfig, sources: Sources) -> Description:
