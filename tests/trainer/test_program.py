@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 
 from distill_api.contract import ExitCode, Outcome
-from distill_api.status import Artifact, Drop, Lineage, Losses, ModelResult, Result
+from distill_api.status import Artifact, Drop, Lineage, Losses, MeasuredOn, ModelResult, Result
 from distill_trainer import outcome, program
 from distill_trainer.progress import ProgressBoard
 from distill_trainer.serve_progress import serving
@@ -64,12 +64,15 @@ def extreme_outcome():
         bytes=10**16,
         latency_p50_seconds=1 / 3,
         latency_p99_seconds=1 / 3,
+        samples_per_second=1234567.0,
+        joules_per_thousand_samples=0.0001234,
     )
+    measured_on = MeasuredOn(device="x" * 64, threads=128, batch_size=10**6, energy="x" * 256)
     uri = "pvc://" + "🦉" * 210 + "/versions/0123456789ab"
     digest = "sha256:" + "f" * 64
     result = Result(
         metric="accuracy", samples=10**9, student=model, teacher=model, drop=Drop(value=1 / 3, low=-1 / 3, high=1 / 3, confidence=0.95),
-        agreement=1 / 3, compression=1 / 3, retained=1 / 3, artifact=Artifact(uri=uri, digest=digest, bytes=10**15), report=uri,
+        agreement=1 / 3, compression=1 / 3, retained=1 / 3, artifact=Artifact(uri=uri, digest=digest, bytes=10**15), report=uri, measured_on=measured_on,
     )  # fmt: skip
     lineage = Lineage(
         teacher_digest=digest, dataset_digest=digest, recipe_digest=digest, student_digest=digest

@@ -44,17 +44,25 @@ def comparison(result: Result) -> Table:
         table.add_row(
             name, _milliseconds(theirs), _milliseconds(mine), _times(theirs, mine, "faster", "slower")
         )
-    if teacher.samples_per_second and student.samples_per_second:
-        theirs, mine = teacher.samples_per_second, student.samples_per_second
-        gain = _times(mine, theirs, "more", "fewer")
-        table.add_row("samples a second", _rate(theirs), _rate(mine), gain)
-    if teacher.joules_per_sample and student.joules_per_sample:
-        theirs, mine = teacher.joules_per_sample, student.joules_per_sample
-        table.add_row(
-            "energy a sample", _millijoules(theirs), _millijoules(mine), _times(theirs, mine, "less", "more")
-        )
+    _add_speeds(table, teacher, student)
     table.add_row("agreement", "", f"{100 * result.agreement:.1f} %", f"on {result.samples:,} test samples")
     return table
+
+
+def _add_speeds(table: Table, teacher: ModelResult, student: ModelResult) -> None:
+    """What results of older trainers do not have, and energy where the machine measures it."""
+    if student.samples_per_second and teacher.samples_per_second:
+        theirs, mine = teacher.samples_per_second, student.samples_per_second
+        table.add_row("samples/s", f"{theirs:,.0f}", f"{mine:,.0f}", _times(mine, theirs, "more", "fewer"))
+    if student.joules_per_thousand_samples is not None and teacher.joules_per_thousand_samples is not None:
+        theirs, mine = teacher.joules_per_thousand_samples, student.joules_per_thousand_samples
+        table.add_row("J/1000 samples", f"{theirs:.3g}", f"{mine:.3g}", _times(theirs, mine, "less", "more"))
+
+
+def show_measured_on(console: Console, result: Result) -> None:
+    """What throughput was measured on, and what of energy."""
+    if result.measured_on:
+        console.print(Text(result.measured_on.sentence, style="dim"), soft_wrap=True)
 
 
 def show_places(console: Console, version: Path) -> None:
@@ -95,14 +103,6 @@ def _times(theirs: float, mine: float, better: str, worse: str) -> str:
     if not mine or not theirs:
         return ""
     return f"{theirs / mine:.1f}× {better}" if theirs >= mine else f"{mine / theirs:.1f}× {worse}"
-
-
-def _rate(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _millijoules(value: float) -> str:
-    return f"{_rate(1000 * value)} mJ"
 
 
 def _milliseconds(value: float) -> str:

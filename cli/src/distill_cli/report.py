@@ -12,7 +12,7 @@ from rich.console import Console
 from distill_api.contract import ExitCode, Outcome
 from distill_api.status import Result
 from distill_cli.errors import CommandError
-from distill_cli.figures import comparison, show_places
+from distill_cli.figures import comparison, show_measured_on, show_places
 from distill_cli.help import Commands, add_command
 
 _RESULT = "result.json"
@@ -41,6 +41,7 @@ def _report(arguments: argparse.Namespace, console: Console) -> int:
     version, others = _version(arguments.folder)
     result = _read(version / _RESULT)
     console.print(comparison(result))
+    show_measured_on(console, result)
     show_places(console, version)
     if others:
         console.print(f"older    {', '.join(others)}", highlight=False, soft_wrap=True, markup=False)

@@ -132,11 +132,11 @@ class ModelResult(StatusModel):
     )
     latency_p99_seconds: float = Field(description="99th percentile of the same.")
     samples_per_second: float | None = Field(
-        default=None, description="Samples that it takes a second in batches, on the training pod."
+        default=None, description="Predictions a second in batches, as result.measuredOn says."
     )
-    joules_per_sample: float | None = Field(
+    joules_per_thousand_samples: float | None = Field(
         default=None,
-        description="Energy of one of them, where the pod can read its machine's counters; absent elsewhere.",
+        description="Energy of 1000 such predictions by the machine's own counters; absent where nothing measures it.",
     )
     flops: int | None = Field(
         default=None,
@@ -146,6 +146,23 @@ class ModelResult(StatusModel):
         default=None,
         description="Expected calibration error: by how much confidence and accuracy differ, on average (15 bins).",
     )
+
+
+class MeasuredOn(StatusModel):
+    """What throughput and energy of both models were measured on, in turn and on the same batches."""
+
+    device: Annotated[str, Field(max_length=64)] = Field(description="GPU by name, or CPU.")
+    threads: int | None = Field(default=None, description="Threads of a CPU.")
+    batch_size: int = Field(description="Samples that are predicted at once.")
+    energy: Annotated[str, Field(max_length=256)] = Field(
+        description="What measured the energy and what it counts, or why it is not measured."
+    )
+
+    @property
+    def sentence(self) -> str:
+        """All of it, for report, card and terminal."""
+        threads = f", {self.threads} thread{'s' * (self.threads != 1)}" if self.threads else ""
+        return f"Throughput: both models in turn on the same batches of {self.batch_size}, on {self.device}{threads}; {self.energy}."
 
 
 class Drop(StatusModel):
@@ -191,6 +208,9 @@ class Result(StatusModel):
     )
     compression: float = Field(description="Teacher's parameters ÷ student's.")
     retained: float = Field(description="Student's metric ÷ teacher's.")
+    measured_on: MeasuredOn | None = Field(
+        default=None, description="What throughput and energy were measured on."
+    )
     artifact: Artifact = Field(description="The student that was written.")
     report: Text = Field(description="URI of report.html.")
     exports: Annotated[list[Export], Field(max_length=2)] | None = Field(

@@ -1,7 +1,7 @@
-"""What a machine's own counters say of the energy that it takes. Where there are none nothing is said: no estimate from data sheets.
+"""Energy that the machine's own counters measure: NVML's of a GPU, RAPL's of a processor. Nothing is estimated.
 
-GPUs: NVML's total energy counter (nvmlDeviceGetTotalEnergyConsumption, since Volta). Processors: RAPL as Linux shows it
-(https://docs.kernel.org/power/powercap/powercap.html), which most machines let root alone read.
+RAPL: https://docs.kernel.org/power/powercap/powercap.html; NVML: `nvmlDeviceGetTotalEnergyConsumption` of
+https://docs.nvidia.com/deploy/nvml-api/. Called by `throughput`.
 """
 
 from __future__ import annotations
@@ -17,90 +17,90 @@ import torch
 POWERCAP = Path("/sys/class/powercap")
 
 
-@dataclass(frozen=True)
-class Counter:
-    """One counter: `read` gives joules since some moment, and begins anew after `wraps_at` of them, where it does."""
-
-    read: Callable[[], float]
-    wraps_at: float | None = None
-
-    def since(self, earlier: float) -> float:
-        """Joules from that reading to now; right where the counter began anew at most once."""
-        taken = self.read() - earlier
-        return taken if taken >= 0 or self.wraps_at is None else taken + self.wraps_at
+class NotMeasured(Exception):  # noqa: N818 - no fault
+    """Nothing measures energy here; the text is a sentence that says why."""
 
 
 @dataclass(frozen=True)
 class Meter:
-    """The counters of a device; none of them where nothing can be read, and then `why`. `of` says what is counted."""
+    """Counters that only grow, and wrap around: `read` gives each in microjoules, `ranges` where each starts again at 0.
 
-    counters: tuple[Counter, ...] = ()
-    of: str = ""
-    why: str = ""
+    `source` says what they count, for people.
+    """
 
-    def __bool__(self) -> bool:
-        return bool(self.counters)
+    source: str
+    read: Callable[[], tuple[int, ...]]
+    ranges: tuple[int, ...]
 
-    def read(self) -> tuple[float, ...]:
-        """Readings to compare with later ones."""
-        return tuple(counter.read() for counter in self.counters)
-
-    def since(self, earlier: Sequence[float]) -> float:
-        """Joules of all counters from those readings to now."""
-        return sum(counter.since(then) for counter, then in zip(self.counters, earlier, strict=True))
-
-    def sentence(self) -> str:
-        """For the report."""
-        return f"energy: {self.of}" if self else f"energy is not measured: {self.why}"
+    def joules(self, before: Sequence[int], after: Sequence[int]) -> float:
+        """Between two readings less than one round of a counter apart."""
+        taken = (
+            now - then + (span if now < then else 0)
+            for then, now, span in zip(before, after, self.ranges, strict=True)
+        )
+        return sum(taken) / 1e6
 
 
-def meter_of(device: torch.device) -> Meter:
-    """That of the GPU that the models are on, else of the processors."""
-    return gpu_meter(device) if device.type == "cuda" else processor_meter(POWERCAP)
+def find_meter(device: torch.device) -> Meter:
+    """The counters of a device. Raises NotMeasured where there are none, or this process may not read them."""
+    return gpu_meter(device) if device.type == "cuda" else rapl_meter(POWERCAP)
 
 
-def processor_meter(powercap: Path) -> Meter:
-    """Of all packages below a folder as `/sys/class/powercap`. What else the machine does meanwhile is counted with it."""
-    packages = [
-        zone for zone in sorted(powercap.glob("*:*")) if _text(zone / "name").startswith(("package", "psys"))
-    ]
-    packages = [zone for zone in packages if _text(zone / "name") != "psys"] or packages
-    if not packages:
-        return Meter(why="the machine shows no energy counters of its processors")
+def rapl_meter(folder: Path) -> Meter:
+    """Processor packages and their memory, of the whole machine. Raises NotMeasured.
+
+    Zones below a package are parts of it, but for `dram`; `psys` and the `-mmio` twins would count the same energy twice.
+    """
+    zones = [zone for zone in sorted(folder.glob("intel-rapl:*")) if _counts(zone)]
+    if not zones:
+        raise NotMeasured(f"energy is not measured: this machine shows no RAPL counters in {folder}")
+    counters = [zone / "energy_uj" for zone in zones]
+
+    def read() -> tuple[int, ...]:
+        return tuple(_number(counter) for counter in counters)
+
     try:
-        counters = tuple(_rapl(zone) for zone in packages)
-    except OSError as error:
-        return Meter(why=f"the energy counters of the processors cannot be read ({error.strerror})")
-    return Meter(counters, "that of the processors (RAPL), others' work on them included")
+        read()
+        ranges = tuple(_number(zone / "max_energy_range_uj") for zone in zones)
+    except (OSError, ValueError) as error:
+        raise NotMeasured(
+            f"energy is not measured: the RAPL counters in {folder} cannot be read ({type(error).__name__}), which most "
+            "systems allow to root alone"
+        ) from error
+    names = ", ".join(_name(zone) for zone in zones)
+    return Meter(f"RAPL ({names}: the whole machine's, whatever else ran)", read, ranges)
 
 
-def _rapl(zone: Path) -> Counter:
-    def joules(name: str) -> float:
-        return int((zone / name).read_text()) / 1e6
+def _counts(zone: Path) -> bool:
+    name = _name(zone)
+    return name.startswith("package") or name == "dram"
 
-    joules("energy_uj")
-    return Counter(lambda: joules("energy_uj"), joules("max_energy_range_uj"))
+
+def _name(zone: Path) -> str:
+    try:
+        return (zone / "name").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _number(file: Path) -> int:
+    return int(file.read_text(encoding="ascii"))
 
 
 def gpu_meter(device: torch.device) -> Meter:
-    """Of one GPU. Needs the package nvidia-ml-py."""
+    """The energy of one NVIDIA GPU since its driver was loaded. Raises NotMeasured."""
     try:
-        nvml: Any = importlib.import_module("pynvml")
+        nvml: Any = importlib.import_module("pynvml")  # of no use without a GPU
     except ImportError:
-        return Meter(why="the package nvidia-ml-py, which reads a GPU's energy counter, is not installed")
+        raise NotMeasured("energy is not measured: the package nvidia-ml-py is not installed") from None
     try:
         nvml.nvmlInit()
-        number = torch.cuda.current_device() if device.index is None else device.index
-        handle = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(number).uuid}")
-        nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+        gpu = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+        nvml.nvmlDeviceGetTotalEnergyConsumption(gpu)
     except nvml.NVMLError as error:
-        return Meter(why=f"the GPU's energy counter cannot be read ({error})")
-    counter = Counter(lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3)
-    return Meter((counter,), "that of the GPU (NVML), others' work on it included")
+        raise NotMeasured(f"energy is not measured: NVML has no counter for this GPU ({error})") from error
 
+    def read() -> tuple[int, ...]:
+        return (1000 * nvml.nvmlDeviceGetTotalEnergyConsumption(gpu),)
 
-def _text(file: Path) -> str:
-    try:
-        return file.read_text().strip()
-    except OSError:
-        return ""
+    return Meter("NVML (the GPU alone)", read, (1000 * 2**64,))

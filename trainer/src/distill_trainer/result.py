@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,15 @@ from torch import nn
 
 from distill_api.contract import Outcome, TrainerConfig
 from distill_api.naming import short
-from distill_api.status import Artifact, Drop, Export, Lineage, ModelResult, Result
+from distill_api.status import Artifact, Drop, Export, Lineage, MeasuredOn, ModelResult, Result
 from distill_trainer import export, latency, metrics, report, student, throughput
 from distill_trainer.adapter import Adapter
-from distill_trainer.batch import Inputs, moved
+from distill_trainer.batch import Inputs
 from distill_trainer.card import model_card
 from distill_trainer.check import Contract
 from distill_trainer.checkpoint import Identity
 from distill_trainer.cost import forward_flops
 from distill_trainer.data import DataSet
-from distill_trainer.energy import meter_of
 from distill_trainer.evaluate import Judged
 from distill_trainer.judging import Examined, Figures, Reading
 from distill_trainer.models import count_parameters
@@ -30,7 +29,7 @@ from distill_trainer.parts import Trained
 from distill_trainer.progress import ProgressBoard
 from distill_trainer.stop import StopSignal
 from distill_trainer.tasks import kit_of
-from distill_trainer.throughput import Throughput
+from distill_trainer.throughput import Speed
 
 log = logging.getLogger(__name__)
 _EXPORT_BATCHES = (2, 1, 3, 17)
@@ -56,13 +55,13 @@ class Finished:
 
 @dataclass(frozen=True)
 class Measured:
-    """Both models on the test split, `validated` on the validation split; `energy` says what was measured of it, or why not."""
+    """Both models on the test split, `validated` on the validation split."""
 
     examined: Examined
     teacher: ModelResult
     student: ModelResult
     validated: Examined
-    energy: str
+    measured_on: MeasuredOn
 
 
 def publish(run: Finished, board: ProgressBoard, stop: StopSignal) -> Outcome:
@@ -82,31 +81,27 @@ def publish(run: Finished, board: ProgressBoard, stop: StopSignal) -> Outcome:
 def measure(run: Finished, stop: StopSignal) -> Measured:
     """Teacher and student on the same batches of the test split."""
     kit = kit_of(run.config.task)
-    examined, validated = (
-        kit.judge.examine(
-            run.teacher,
-            run.student,
-            Reading(split, run.device, stop, kit.evaluation_batch(run.config.training)),
-            run.config.evaluation,
-            run.config.training.seed,
-        )
-        for split in (run.data.test, run.data.validation)
+    at_once = kit.evaluation_batch(run.config.training)
+    test, validation = (
+        Reading(split, run.device, stop, at_once) for split in (run.data.test, run.data.validation)
     )
+    examined, validated = (
+        kit.judge.examine(run.teacher, run.student, reading, run.config.evaluation, run.config.training.seed)
+        for reading in (test, validation)
+    )
+    speeds = throughput.compare(run.teacher, run.student, test)
     example, compared = kit.example(run.contract.signature, 1, run.device), examined.comparison
-    size = min(kit.evaluation_batch(run.config.training), len(run.data.test))
-    batch, meter = moved(run.data.test.batch(torch.arange(size)).inputs, run.device), meter_of(run.device)
-    theirs, mine = throughput.measure([run.teacher, run.student], batch, meter)
     return Measured(
         examined,
-        _model_result(run.teacher, example, compared.teacher, examined.teacher, theirs),
-        _model_result(run.student, example, compared.student, examined.student, mine),
+        _model_result(run.teacher, example, compared.teacher, examined.teacher, speeds.teacher),
+        _model_result(run.student, example, compared.student, examined.student, speeds.student),
         validated,
-        meter.sentence(),
+        speeds.measured_on,
     )
 
 
 def _model_result(
-    model: nn.Module, example: Inputs, value: metrics.Interval, figures: Figures, rate: Throughput
+    model: nn.Module, example: Inputs, value: metrics.Interval, figures: Figures, speed: Speed
 ) -> ModelResult:
     taken = latency.measure(model, example)
     size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
@@ -119,8 +114,8 @@ def _model_result(
         bytes=size,
         latency_p50_seconds=float(f"{taken.p50:.4g}"),
         latency_p99_seconds=float(f"{taken.p99:.4g}"),
-        samples_per_second=float(f"{rate.samples_per_second:.4g}"),
-        joules_per_sample=None if rate.joules_per_sample is None else float(f"{rate.joules_per_sample:.4g}"),
+        samples_per_second=speed.samples_per_second,
+        joules_per_thousand_samples=speed.joules_per_thousand_samples,
         flops=forward_flops(model, example),
         calibration_error=figures.calibration_error,
     )
@@ -172,7 +167,7 @@ def _files(run: Finished, measured: Measured, written: Written) -> VersionFiles:
     outcome = Outcome(reason="Succeeded", message=_sentence(run, result), result=result, lineage=lineage)
     page = report.Page(
         config=run.config,
-        contract=replace(run.contract, notes=(*run.contract.notes, measured.energy)),
+        contract=run.contract,
         data=run.data,
         history=run.trained.history,
         best_epoch=run.trained.best.epoch,
@@ -205,6 +200,7 @@ def _result(run: Finished, measured: Measured, written: Written) -> Result:
         agreement=comparison.agreement,
         compression=round(teacher.parameters / pupil.parameters, 3),
         retained=pupil.metric / teacher.metric if teacher.metric else 0.0,
+        measured_on=measured.measured_on,
         artifact=Artifact(uri=uri, digest=written.digest, bytes=written.weights_bytes),
         report=f"{uri}/{REPORT}",
         exports=list(written.exports) or None,

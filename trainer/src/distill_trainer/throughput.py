@@ -1,62 +1,136 @@
-"""How many samples a second each model takes in batches, on the machine at hand, and the energy of each where it is measured."""
+"""How many samples a second each model predicts, and with how much energy where the machine measures it."""
 
 from __future__ import annotations
 
+import platform
+import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
-from distill_trainer.batch import Inputs, any_tensor
-from distill_trainer.energy import Meter
+from distill_api.status import MeasuredOn
+from distill_trainer.batch import Inputs
+from distill_trainer.energy import Meter, NotMeasured, find_meter
+from distill_trainer.judging import Reading
 
-_TURNS = 2
-_BATCHES, _SECONDS = 10, 0.5
-_METERED_SECONDS = 2.0
-"""Counters move in steps of up to a tenth of a second: a turn that they are read around must be long beside that."""
+_BATCHES = 4
+_SECONDS = 2.0
+"""For each model, after one pass that warms it up."""
+_ROUNDS = 5
+_METERED_SECONDS = 0.4
+"""Length of a turn where there is a meter: counters are renewed every millisecond (RAPL) to every 100 ms (NVML)."""
 
 
 @dataclass(frozen=True)
-class Throughput:
-    """Samples a second, and joules a sample; None where no counter tells."""
+class Speed:
+    """One model's: the median over its turns, and the energy of all of them; None where nothing measures it."""
 
     samples_per_second: float
-    joules_per_sample: float | None = None
+    joules_per_thousand_samples: float | None
 
 
-def measure(models: Sequence[nn.Module], inputs: Inputs, meter: Meter) -> tuple[Throughput, ...]:
-    """Each model on the same batch, in turns, so that whatever else the machine does meets all of them; the faster turn counts.
+@dataclass(frozen=True)
+class Compared:
+    """Both models on the same batches in turn, and on what."""
 
-    A turn is at most ten batches or half a second; two seconds where energy is measured, whose lesser turn counts.
+    teacher: Speed
+    student: Speed
+    measured_on: MeasuredOn
+
+
+@dataclass
+class _Turns:
+    """What one model has done so far; `repeats` passes over the batches are a turn."""
+
+    model: nn.Module
+    repeats: int
+    rates: list[float] = field(default_factory=list)
+    samples: int = 0
+    joules: float = 0.0
+
+
+def compare(teacher: nn.Module, student: nn.Module, reading: Reading) -> Compared:
+    """Time both on the first batches of a split, by turns, so that what else the machine does meets both alike.
+
+    Raises Disrupted when asked to stop.
     """
-    turns = [[_turn(model, inputs, meter) for model in models] for _ in range(_TURNS)]
-    return tuple(_best([turn[place] for turn in turns]) for place in range(len(models)))
+    meter, source = _meter(reading.device)
+    batches, samples = _batches(reading)
+    turns = [_Turns(model.eval(), 1) for model in (teacher, student)]
+    for each in turns:
+        seconds = _run(each, batches, reading)
+        each.repeats = 1 if meter is None else max(1, round(_METERED_SECONDS / seconds))
+    end = time.perf_counter() + _SECONDS * len(turns)
+    for done in range(_ROUNDS):
+        if done and time.perf_counter() >= end:
+            break
+        for each in turns:
+            _turn(each, batches, samples, reading, meter)
+    theirs, mine = (_speed(each, meter) for each in turns)
+    return Compared(theirs, mine, _measured_on(reading, source))
 
 
-def _best(turns: Sequence[Throughput]) -> Throughput:
-    joules = [turn.joules_per_sample for turn in turns if turn.joules_per_sample is not None]
-    return Throughput(max(turn.samples_per_second for turn in turns), min(joules, default=None))
+def _meter(device: torch.device) -> tuple[Meter | None, str]:
+    """With a phrase that says what it counts, or why there is none."""
+    try:
+        meter = find_meter(device)
+    except NotMeasured as reason:
+        return None, str(reason)
+    return meter, f"energy by {meter.source}"
 
 
-def _turn(model: nn.Module, inputs: Inputs, meter: Meter) -> Throughput:
-    size, done = len(any_tensor(inputs)), 0
-    batches, seconds = (None, _METERED_SECONDS) if meter else (_BATCHES, _SECONDS)
-    model.eval()
+def _batches(reading: Reading) -> tuple[list[Inputs], int]:
+    """On the device already: reading samples is not what is timed."""
+    places = torch.split(torch.arange(len(reading.split)), reading.batch_size)[:_BATCHES]
+    inputs = [reading.split.batch(indices).to(reading.device).inputs for indices in places]
+    return inputs, sum(len(indices) for indices in places)
+
+
+def _turn(
+    turns: _Turns, batches: Sequence[Inputs], samples: int, reading: Reading, meter: Meter | None
+) -> None:
+    before = meter.read() if meter else ()
+    seconds = _run(turns, batches, reading)
+    turns.joules += meter.joules(before, meter.read()) if meter else 0.0
+    turns.rates.append(turns.repeats * samples / seconds)
+    turns.samples += turns.repeats * samples
+
+
+def _run(turns: _Turns, batches: Sequence[Inputs], reading: Reading) -> float:
+    """Seconds of one turn."""
+    _wait(reading.device)
+    began = time.perf_counter()
     with torch.inference_mode():
-        model(inputs)
-        _wait(inputs)
-        before, began = meter.read(), time.perf_counter()
-        while not done or (time.perf_counter() - began < seconds and done != batches):
-            model(inputs)
-            _wait(inputs)
-            done += 1
-        taken, joules = time.perf_counter() - began, meter.since(before)
-    return Throughput(size * done / taken, joules / (size * done) if meter else None)
+        for _ in range(turns.repeats):
+            for inputs in batches:
+                reading.stop.check()
+                turns.model(inputs)
+    _wait(reading.device)
+    return time.perf_counter() - began
 
 
-def _wait(inputs: Inputs) -> None:
-    """A GPU works behind the program's back: wait until it is done."""
-    if any_tensor(inputs).is_cuda:
-        torch.cuda.synchronize()
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _speed(turns: _Turns, meter: Meter | None) -> Speed:
+    joules = 1000 * turns.joules / turns.samples if meter else None
+    return Speed(
+        float(f"{statistics.median(turns.rates):.4g}"), None if joules is None else float(f"{joules:.4g}")
+    )
+
+
+def _measured_on(reading: Reading, energy: str) -> MeasuredOn:
+    gpu = reading.device.type == "cuda"
+    name = torch.cuda.get_device_name(reading.device) if gpu else f"CPU ({platform.machine()})"
+    threads = None if gpu else torch.get_num_threads()
+    return MeasuredOn(
+        device=name[:64],
+        threads=threads,
+        batch_size=min(reading.batch_size, len(reading.split)),
+        energy=energy[:256],
+    )

@@ -13,7 +13,7 @@ from rich.console import Console
 from distill_api.contract import ExitCode, Outcome
 from distill_api.naming import recipe_digest
 from distill_cli.errors import CommandError, trainer_is_missing
-from distill_cli.figures import comparison
+from distill_cli.figures import comparison, show_measured_on
 from distill_cli.help import Commands, add_claims, add_command, add_job_file
 from distill_cli.jobs import Job, local_config, read_claims, said_of_data
 from distill_cli.jobs.read import STANDARD_INPUT
@@ -184,6 +184,7 @@ def _tell(runner: Runner, job: Job, console: Console) -> int:
             f"\nthe best one, seed {best.rows[0].seed}, on the test split, which did not choose it:"
         )
         console.print(comparison(outcome.result))
+        show_measured_on(console, outcome.result)
     return 0
 
 

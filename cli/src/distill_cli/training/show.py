@@ -15,7 +15,7 @@ from rich.text import Text
 from distill_api.contract import Outcome
 from distill_api.gate import Judgement
 from distill_api.status import Progress
-from distill_cli.figures import comparison, folder_of, show_judgement, show_places
+from distill_cli.figures import comparison, folder_of, show_judgement, show_measured_on, show_places
 from distill_cli.training.process import Event
 from distill_cli.training.words import figures, progress_of, share, where
 
@@ -82,6 +82,7 @@ class PlainDisplay:
                 self.note(f"{outcome.message}: run the same command again")
             return
         self._console.print(comparison(outcome.result))
+        show_measured_on(self._console, outcome.result)
         show_places(self._console, folder_of(outcome.result))
         if judgement is not None:
             show_judgement(self._console, judgement)

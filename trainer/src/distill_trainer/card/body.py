@@ -10,7 +10,7 @@ from distill_api.status import Lineage, Result
 from distill_api.training import Metric, Task
 from distill_trainer.curriculum.words import objective_words
 from distill_trainer.lora import base_of
-from distill_trainer.report.words import metric_name, seconds, size
+from distill_trainer.report.words import joules, metric_name, seconds, significant, size
 from distill_trainer.tasks import kit_of
 
 
@@ -30,6 +30,7 @@ def body(config: TrainerConfig, names: tuple[str, str], data: str, result: Resul
 
 {_compared(result)} Both {kit.agreeing} for {100 * result.agreement:.1f} % of the {kit.rows_are}.
 All of it was measured on {result.samples:,} samples of the test split of {data}: data of another kind ask for a measurement of their own.
+{result.measured_on.sentence if result.measured_on else ""}
 
 ## Use
 
@@ -58,6 +59,12 @@ def _rows(result: Result) -> Iterator[tuple[str, str, str]]:
     yield "size", size(student.bytes), size(teacher.bytes)
     times = (student.latency_p50_seconds, teacher.latency_p50_seconds)
     yield "median latency of one sample, where it was trained", seconds(times[0]), seconds(times[1])
+    if student.samples_per_second and teacher.samples_per_second:
+        rates = (student.samples_per_second, teacher.samples_per_second)
+        yield "samples a second in batches", significant(rates[0]), significant(rates[1])
+    used = (student.joules_per_thousand_samples, teacher.joules_per_thousand_samples)
+    if used[0] is not None and used[1] is not None:
+        yield "energy of 1000 samples", joules(used[0]), joules(used[1])
 
 
 def _compared(result: Result) -> str:

@@ -52,25 +52,25 @@ def headline_table(page: Page) -> str:
         f"teacher<small>{cut(page.contract.teacher.name, 28)}</small>",
         "",
     )
-    return _table(heads, rows)
+    return _table(heads, rows) + _measured_on(result)
+
+
+def _measured_on(result: Result) -> str:
+    return f"<p class='note'>{escape(result.measured_on.sentence)}</p>" if result.measured_on else ""
 
 
 def _in_batches(student: ModelResult, teacher: ModelResult) -> Iterator[tuple[str, str, str, str]]:
     """Rows that results of older trainers do not have, and energy where it was measured."""
     if student.samples_per_second and teacher.samples_per_second:
         yield (
-            "throughput<small>samples a second in batches, this machine</small>",
+            "throughput<small>samples a second</small>",
             significant(student.samples_per_second),
             significant(teacher.samples_per_second),
             times(student.samples_per_second, teacher.samples_per_second, "more"),
         )
-    if student.joules_per_sample and teacher.joules_per_sample:
-        yield (
-            "energy<small>one sample in batches, this machine</small>",
-            joules(student.joules_per_sample),
-            joules(teacher.joules_per_sample),
-            times(teacher.joules_per_sample, student.joules_per_sample, "less"),
-        )
+    mine, theirs = student.joules_per_thousand_samples, teacher.joules_per_thousand_samples
+    if mine is not None and theirs is not None:
+        yield "energy<small>1000 samples</small>", joules(mine), joules(theirs), times(theirs, mine, "less")
 
 
 def _counted(student: ModelResult, teacher: ModelResult) -> Iterator[tuple[str, str, str, str]]:
