@@ -86,7 +86,7 @@ def test_a_row_for_every_temperature_stretches_over_the_picture_and_says_any():
     many = [row(0.9, temperature=float(t), alpha=0.1 + t / 100) for t in range(1, 6)]
     drawn = page("t", ranked([*many, row(0.91, alpha=1.0)]), "accuracy", "", [])
     widths = sorted(float(each) for each in re.findall(r"<rect[^>]*width='([0-9.]+)'", drawn))
-    assert widths == [18.0] * 5 + [640 - 20 - 56 + 18.0]
+    assert widths == [14.0] * 5 + [400 - 20 - 50 + 14.0]
 
 
 def test_the_table_fits_into_80_columns():
@@ -125,7 +125,7 @@ def test_the_picture_is_one_file_for_light_and_dark():
     html = page("Sweep of digits", ranked(rows), "accuracy", "  objective: {alpha: 0}", ["a note"])
     assert html.count("--share:") == 3
     assert "class='best' style='--share:1.000'" in html
-    assert "&lt;Broken&gt;" in html
+    assert "<li>T 1  α 0.5: &lt;Broken&gt;: why</li>" in html
     assert "prefers-color-scheme: dark" in html
     assert not re.search(r"(src|href)=|url\(|@import|http", html)
     drawn = [row(0.9 + i / 100, temperature=1.0 + i, alpha=i / 10) for i in range(6)]

@@ -14,7 +14,7 @@ from distill_cli.sweeping.knobs import KNOBS
 from distill_cli.sweeping.ranking import Ranked, names_of
 
 _MOST_CELLS = 12
-_WIDTH, _HEIGHT, _EDGE = 640, 380, 56
+_WIDTH, _HEIGHT, _EDGE, _RADIUS = 400, 290, 50, 7
 _STYLE = """
 .heat { width: auto; border-collapse: separate; border-spacing: 3px; }
 .heat td, .heat th { text-align: center; padding: .65rem .8rem; border: 0; vertical-align: middle; }
@@ -27,7 +27,9 @@ _STYLE = """
 .shades i { width: 7rem; height: .8rem; border-radius: .3rem; box-shadow: inset 0 0 0 1px var(--line);
   background: linear-gradient(to right in oklab, var(--card), color-mix(in oklab, var(--student) 55%, var(--card))); }
 .mix { fill: color-mix(in oklab, var(--student) calc(var(--share) * 100%), var(--card)); stroke: var(--soft); }
-.mix.best { stroke: var(--ink); stroke-width: 3; }
+.mix { stroke-opacity: .5; } .mix.near { stroke: var(--ink); stroke-opacity: 1; stroke-width: 1.5; } .mix.best { stroke: var(--ink); stroke-opacity: 1; stroke-width: 3.5; }
+.dots { max-width: 40rem; }
+@media (min-width: 34rem) { .ranks td { white-space: nowrap; } }
 @media (max-width: 34rem) {
   .heat { border-spacing: 2px; } .heat td, .heat th { padding: .5rem .15rem; } .heat td { font-size: .8rem; }
   .heat td small { white-space: normal; line-height: 1.25; }
@@ -77,17 +79,19 @@ def _picture(found: Sequence[Ranked]) -> str:
     places = len(values[x]) * (len(values[y]) if x != y else 1)
     covered = sum(1 if _has(each, x) else len(values[x]) for each in found)
     draw = _heat if len(values[x]) <= _MOST_CELLS and places <= covered + covered // 2 else _dots
-    return _shades(found) + draw(found, x, y, values[x], values[y]) + note
+    return (
+        _shades(found, "outlined" if draw is _dots else "≈") + draw(found, x, y, values[x], values[y]) + note
+    )
 
 
-def _shades(found: Sequence[Ranked]) -> str:
-    """What the colours mean."""
+def _shades(found: Sequence[Ranked], near: str) -> str:
+    """What the colours mean, and how what is near the best is marked."""
     reached = [each.value for each in found if each.value is not None]
     if not reached:
         return ""
     return (
         f"<p class='shades'><span>worst {min(reached):.4f}</span><i></i><span>best {max(reached):.4f}, framed; "
-        "≈ is within its interval</span></p>"
+        f"{near}: within its interval</span></p>"
     )
 
 
@@ -105,7 +109,7 @@ def _heat(found: Sequence[Ranked], x: str, y: str, columns: list[float], rows: l
             cells = "".join(_cell(each, found, share) for each in shown)
         name = f"{_sign(y)} {row:.6g}" if x != y else ""
         body += f"<tr><th scope='row'>{name}</th>{cells}</tr>"
-    return f"<div class='scroll'><table class='heat'><thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+    return f"<div class='scroll' tabindex='0'><table class='heat'><thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _cell(
@@ -132,13 +136,13 @@ def _dots(found: Sequence[Ranked], x: str, y: str, columns: list[float], rows: l
     for each in reversed([one for one in found if one.value is not None]):
         height = up(dict(each.values)[y]) if x != y else _HEIGHT / 2
         start, end = (across(value) for value in _ends(each, x, columns))
-        best = " best" if each is found[0] else ""
+        mark = " best" if each is found[0] else " near" if each.near else ""
         parts.append(
-            f"<rect class='mix{best}' style='--share:{share(each.value or 0.0):.3f}' x='{start - 9:.1f}' y='{height - 9:.1f}' "
-            f"width='{end - start + 18:.1f}' height='18' rx='9'><title>{escape(_words(each))}</title></rect>"
+            f"<rect class='mix{mark}' style='--share:{share(each.value or 0.0):.3f}' x='{start - _RADIUS:.1f}' "
+            f"y='{height - _RADIUS:.1f}' width='{end - start + 2 * _RADIUS:.1f}' height='{2 * _RADIUS}' rx='{_RADIUS}'><title>{escape(_words(each))}</title></rect>"
         )
     label = f"{_sign(x)} from {columns[0]:.6g} to {columns[-1]:.6g}, and what was reached"
-    return f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' role='img' aria-label='{label}'>{''.join(parts)}</svg>"
+    return f"<svg class='dots' viewBox='0 0 {_WIDTH} {_HEIGHT}' role='img' aria-label='{label}'>{''.join(parts)}</svg>"
 
 
 def _ends(each: Ranked, name: str, values: list[float]) -> tuple[float, float]:
@@ -147,9 +151,12 @@ def _ends(each: Ranked, name: str, values: list[float]) -> tuple[float, float]:
     return (values[0], values[-1]) if value is None else (value, value)
 
 
+def _values(each: Ranked) -> str:
+    return "  ".join(f"{_sign(name)} {value:.6g}" for name, value in each.values)
+
+
 def _words(each: Ranked) -> str:
-    said = "  ".join(f"{_sign(name)} {value:.6g}" for name, value in each.values)
-    return f"{said}: {each.value:.4f} ({each.low:.3f} – {each.high:.3f})"
+    return f"{_values(each)}: {each.value:.4f} ({each.low:.3f} – {each.high:.3f})"
 
 
 def _axes(
@@ -185,7 +192,15 @@ def _table(found: Sequence[Ranked], metric: str) -> str:
         f"<tr><th scope='row'>{place}</th>{_row(each, names)}</tr>"
         for place, each in enumerate(found, start=1)
     )
-    return f"<div class='scroll'><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+    return f"<div class='scroll' tabindex='0'><table class='ranks'><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>{_failures(found)}"
+
+
+def _failures(found: Sequence[Ranked]) -> str:
+    """Why, below the table: reasons are sentences."""
+    items = "".join(
+        f"<li>{escape(_values(each))}: {escape(reason)}</li>" for each in found for reason in each.failed
+    )
+    return f"<ul>{items}</ul>" if items else ""
 
 
 def _row(each: Ranked, names: Sequence[str]) -> str:
@@ -197,7 +212,7 @@ def _row(each: Ranked, names: Sequence[str]) -> str:
         done = len(each.rows) - len(each.failed)
         spread = f": {each.worst:.4f} – {each.top:.4f}" if done > 1 else ""
         cells += [f"{each.value:.4f}", f"{each.low:.3f} – {each.high:.3f}", f"{done}{spread}"]
-    cells.append(each.failed[0] if each.failed else "≈ best" if each.near else "")
+    cells.append("failed" if each.failed else "≈ best" if each.near else "")
     return "".join(f"<td>{escape(cell)}</td>" for cell in cells)
 
 

@@ -20,13 +20,14 @@ def confusion_matrix(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str
     if len(classes) > DRAWN_UP_TO:
         return f"<p class='note'>With {len(classes)} classes the matrix is left to result.json.</p>"
     side = _CELL * len(classes)
-    top = 44 if all(len(name) <= 3 for name in classes) else 80  # longer names are written at a slant
-    width, height = _MARGIN_LEFT + side + 2, top + side + 2
+    slanted = any(len(name) > 3 for name in classes)
+    top = 80 if slanted else 44
+    width, height = _MARGIN_LEFT + side + (36 if slanted else 2), top + side + 2
     rows = "".join(_row(index, counts[index], classes, top) for index in range(len(classes)))
     heads = "".join(_column_head(index, name, top) for index, name in enumerate(classes))
     return (
         f'<div class="scroll" tabindex="0"><svg class="matrix" style="max-width:{min(width * 1.3, 640):.0f}px;'
-        f'min-width:{width * 0.7:.0f}px" viewBox="0 0 {width} {height}" role="img" '
+        f'min-width:{width * 0.6:.0f}px" viewBox="0 0 {width} {height}" role="img" '
         f'aria-label="confusion matrix of the student"><desc>{_told(counts, classes)}</desc>'
         f'<text x="{_MARGIN_LEFT}" y="11" class="axis">predicted by the student →</text>'
         f'<text x="0" y="{top - 8}" class="axis">label ↓</text>{heads}{rows}</svg></div>'

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from distill_trainer.report.scale import Scale, domain, round_number, shared_power, ticks
-from distill_trainer.report.words import escape
+from distill_trainer.report.words import cut, escape
 
-_WIDTH, _HEIGHT = 380, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 26, 34
+_WIDTH, _HEIGHT = 380, 258
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 34, 34
+_LONGEST_NAME = 24
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _legend(lines: Sequence[Line], marked: int | None, axis: str) -> str:
 def _grid(marks: Sequence[float], y: Scale, axis: str, *, as_percent: bool) -> str:
     power, factor = shared_power(marks)
     named = f"{axis} {power}".strip()
-    return f"<text x='0' y='12' class='axis'>{escape(named)}</text>" + "".join(
+    return f"<text x='0' y='10' class='axis'>{escape(named)}</text>" + "".join(
         f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(mark):.1f}" y2="{y(mark):.1f}"/>'
         f'<text x="{_LEFT - 7}" y="{y(mark) + 4:.1f}" text-anchor="end">{round_number(mark / factor, as_percent=as_percent)}</text>'
         for mark in marks
@@ -107,8 +108,8 @@ def _border(epoch: int, name: str, x: Scale) -> str:
     place = x(epoch + 0.5)
     anchor, text = ("start", place + 4) if place < _WIDTH / 2 else ("end", place - 4)
     return (
-        f'<line class="border" x1="{place:.1f}" x2="{place:.1f}" y1="{_TOP - 14}" y2="{_HEIGHT - _BOTTOM}"/>'
-        f'<text x="{text:.1f}" y="{_TOP - 10}" text-anchor="{anchor}">{escape(name)} →</text>'
+        f'<line class="border" x1="{place:.1f}" x2="{place:.1f}" y1="{_TOP - 18}" y2="{_HEIGHT - _BOTTOM}"/>'
+        f'<text x="{text:.1f}" y="{_TOP - 9}" text-anchor="{anchor}">{cut(name, _LONGEST_NAME)} →</text>'
     )
 
 
