@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,8 @@ def test_text_files_name_pictures_by_path(tmp_path: Path, kind: str) -> None:
         ),
         ({"image": [[1] * 15] * 30, "label": labelled()}, "BrokenPictures", "flat with 15 numbers"),
         ({"image": [[300] * 16] * 30, "label": labelled()}, "BrokenPictures", "whole numbers are 0 to 255"),
+        ({"image": [[0.5] * 15 + [math.nan]] * 30, "label": labelled()}, "BrokenPictures", "from nan to nan"),
+        ({"image": [picture(0)] * 3, "label": [0.0, math.nan, 1.0]}, "LabelOutOfRange", "is 'nan'"),
         (
             {"image": [picture(0)] * 29 + [b"x"], "label": labelled()},
             "BrokenPictures",

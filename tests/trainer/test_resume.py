@@ -41,13 +41,15 @@ def test_sgd_resumes_with_its_momentum(workspace, stop_after):
     assert chain(workspace, [stop_after(8)], **changes).artifact.digest == whole.artifact.digest
 
 
-def test_a_torn_checkpoint_is_passed_over(workspace, uninterrupted, stop_after):
+def test_a_torn_checkpoint_is_passed_over_and_that_is_said(workspace, uninterrupted, stop_after, caplog):
     workspace.train(stop_after(25))
     older, newest = checkpoints(workspace)
     state = newest / "state.safetensors"
     state.write_bytes(state.read_bytes()[:-100])
     (older.parent / ".step-000000099-epoch-000009.1.tmp").mkdir()  # a process that was killed while it wrote
     assert workspace.train().outcome.result.artifact.digest == uninterrupted.artifact.digest
+    assert newest.name in caplog.text
+    assert older.name not in caplog.text
 
 
 def test_another_recipe_starts_from_nothing(workspace, stop_after, caplog):

@@ -36,6 +36,11 @@ def load_models(config: TrainerConfig, contract: Contract, device: torch.device)
     student = contract.student.build(contract.signature)
     fresh = contract.student.load(student)
     _refuse_one_network(teacher, student)
+    for field, name, network in (
+        ("teacher", contract.teacher.name, teacher),
+        ("student", contract.student.name, student),
+    ):
+        _refuse_no_numbers(network, f"{field} {name}")
     if contract.copied:
         copy_layers(teacher, student, contract.copied)
     if config.student.lora:
@@ -77,4 +82,16 @@ def _refuse_one_network(teacher: nn.Module, student: nn.Module) -> None:
             "SharedParameters",
             "teacher.python.factory and student.python.factory return networks that share parameters, so that training the "
             "student would change its teacher: let them return new ones at each call",
+        )
+
+
+def _refuse_no_numbers(network: nn.Module, name: str) -> None:
+    """Of a teacher that says NaN the loss is lost at the first step, and no learning rate mends it."""
+    wrong = [each for each, weight in network.named_parameters() if not weight.isfinite().all()]
+    if wrong:
+        more = f" and {len(wrong) - 1} more tensors" if len(wrong) > 1 else ""
+        raise ContractBroken(
+            "WeightsNotFinite",
+            f"{name}: {wrong[0]}{more} of its weights hold NaN or infinite values, from which nothing can be learnt: write them "
+            "again from the model as it was trained, in float32 where float16 overflowed",
         )
