@@ -12,17 +12,24 @@ from rich.console import Console
 
 from distill_api.contract import ExitCode
 from distill_api.status import Losses, Progress
+from distill_cli.errors import CommandError
 from distill_cli.training.ending import Ended, without_a_word
+from distill_cli.training.processes import gpus_here, processes_here, refuse_shared_gpus
 from distill_cli.training.show import display
 from distill_cli.training.words import duration, figures, share, where
 
 
 def test_a_run_ends_with_figures_places_and_the_verdict(distill, write, job_text, claim, tmp_path):
-    text = job_text + "  gate: {minValue: 0.99}\n  policy: {backoffLimit: 1}\n  resources: {gpusPerNode: 8}\n"
+    text = (
+        job_text
+        + "  gate: {minValue: 0.99}\n  policy: {backoffLimit: 1}\n  resources: {gpusPerNode: 8, cpu: '1'}\n"
+    )
     out = tmp_path / "out"
     answer = distill("run", write(text), "--claim", claim, "--output", out, "--set", "spec.training.seed=7")
     assert answer.code == ExitCode.FAILED, answer.error
-    assert "without a cluster these have no effect: spec.policy, spec.resources" in answer.out
+    assert "without a cluster these have no effect: spec.policy, spec.resources.cpu" in answer.out
+    if not gpus_here():
+        assert "gpusPerNode is 8, and this machine has no GPU: one process trains, on the CPU; " in answer.out
     assert "epoch 1/1  loss " in answer.out
     assert "on 359 test samples" in answer.out
     (version,) = (out / "versions").iterdir()
@@ -57,6 +64,67 @@ def test_stopped_it_writes_a_checkpoint_and_the_same_command_goes_on(write, job_
     assert second.returncode == ExitCode.DISRUPTED
     assert f"at step {resumed_at} of " in events[-1]["message"]
     assert (tmp_path / "models" / "students" / "digits" / "checkpoints").is_dir()
+
+
+def test_several_processes_train_one_student_and_the_first_speaks(distill, write, job_text, claim, tmp_path):
+    if gpus_here():
+        pytest.skip("processes on a CPU are tried where there is no GPU")
+    out = tmp_path / "out"
+    answer = distill("run", write(job_text), "--claim", claim, "--output", out, "--processes", 2, "--json")
+    assert answer.code == 0, answer.error
+    events = [json.loads(line) for line in answer.out.splitlines()]
+    assert [event["event"] for event in events].count("outcome") == 1
+    assert [event.get("message", "").startswith("epoch 1/1") for event in events].count(True) == 1
+    assert (out / "run.log").read_text().count("epoch 1/1") == 2  # each has trained
+    assert len(list((out / "versions").iterdir())) == 1
+
+
+def test_several_processes_stop_with_a_checkpoint(write, job_text, claim):
+    file = write(job_text.replace("epochs: 1", "epochs: 400"))
+    command = [sys.executable, "-m", "distill_cli.main", "run", str(file), "--claim", claim, "--json"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    with subprocess.Popen(
+        [*command, "--processes", "2"], stdout=subprocess.PIPE, env=environment, text=True
+    ) as run:
+        for line in run.stdout:
+            if json.loads(line).get("step", 0) > 0:
+                run.send_signal(signal.SIGINT)
+                break
+        events = [json.loads(line) for line in run.stdout]
+    assert run.returncode == ExitCode.DISRUPTED
+    assert (events[-1]["event"], events[-1]["reason"]) == ("outcome", "Disrupted")
+
+
+@pytest.mark.parametrize(
+    ("asked", "here", "count", "said"),
+    [
+        (1, 4, 1, ""),
+        (0, 4, 1, ""),
+        (4, 4, 4, "4 processes train, one on each GPU"),
+        (2, 4, 2, "2 processes train, one on each GPU"),
+        (8, 2, 2, "gpusPerNode is 8, and this machine has 2 GPUs: 2 processes train"),
+        (8, 1, 1, "this machine has one GPU: one process trains"),
+        (8, 0, 1, "this machine has no GPU: one process trains, on the CPU"),
+    ],
+)
+def test_processes_of_a_job_on_a_machine(asked, here, count, said):
+    found, sentence = processes_here(asked, here)
+    assert (found, said in sentence) == (count, True)
+    assert bool(sentence) == bool(said)
+
+
+def test_more_processes_than_gpus_are_refused():
+    refuse_shared_gpus(4, 0)
+    refuse_shared_gpus(2, 2)
+    with pytest.raises(CommandError, match="--processes 3: this machine has 2 GPUs"):
+        refuse_shared_gpus(3, 2)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two"])
+def test_a_number_of_processes_that_is_none(distill, job, capsys, text):
+    with pytest.raises(SystemExit):
+        distill("run", job, f"--processes={text}")
+    assert "is no number of processes: give 1 or more" in capsys.readouterr().err
 
 
 def test_a_broken_contract_ends_with_its_reason_and_its_code(distill, write, job_text, claim):

@@ -35,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
     stop = StopSignal()
     stop.install()
-    lines = JsonLines(sys.stdout, stop) if options.json else None
+    # Of several processes the first one speaks: a reader has one progress to show.
+    lines = JsonLines(sys.stdout, stop) if options.json and os.environ.get("RANK", "0") == "0" else None
     if lines:
         logging.getLogger().addHandler(lines.handler())
     # Huge pages for large tensors on a CPU, which PyTorch reads once: losses over vocabularies are a tenth faster.

@@ -15,7 +15,8 @@ from distill_cli.help import Commands, add_claims, add_command, add_job_file
 from distill_cli.jobs import Job, local_config, one_job, read_claims, said_of_data
 from distill_cli.jobs.settings import read_setting
 from distill_cli.training.ending import tell_end, train
-from distill_cli.training.show import display
+from distill_cli.training.processes import gpus_here, processes_here, refuse_shared_gpus
+from distill_cli.training.show import Display, display
 
 LOG = "run.log"
 _JUDGED_HERE = {"gate"}
@@ -42,6 +43,12 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="folder to write to, instead of spec.output.uri"
     )
+    parser.add_argument(
+        "--processes",
+        type=_count,
+        metavar="N",
+        help="train with N processes; without it one for each GPU of spec.resources.gpusPerNode that this machine has",
+    )
     parser.add_argument("--json", action="store_true", help="JSON lines: progress, log, outcome and gate")
 
 
@@ -58,14 +65,40 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
         shown.note(f"without a cluster these have no effect: {', '.join(ignored)}")
     for sentence in said_of_data(job):
         shown.note(sentence)
-    ended = train(config, log, shown)
+    count = _processes(job, arguments.processes, shown)
+    ended = train(config, log, shown, count)
     return tell_end(ended, job.spec.gate, shown)
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes: give 1 or more")
+    return int(text)
+
+
+def _processes(job: Job, wanted: int | None, shown: Display) -> int:
+    """As many as the user wants, else as the job and this machine make them; says what is out of the ordinary."""
+    asked = job.spec.resources.gpus_per_node
+    if wanted is not None:
+        if wanted > 1:
+            refuse_shared_gpus(wanted, gpus_here())
+        return wanted
+    count, sentence = processes_here(asked, gpus_here() if asked > 1 else 0)
+    if sentence:
+        shown.note(sentence)
+    return count
+
+
 def without_effect(job: Job) -> list[str]:
-    """Fields that the user wrote and that neither the trainer nor the gate reads."""
+    """Fields that the user wrote and that neither the trainer, the gate nor this program reads."""
     read = {field.alias or name for name, field in TrainerConfig.model_fields.items()} | _JUDGED_HERE
-    return [f"spec.{name}" for name in job.given if name not in read]
+    return [field for name in job.given if name not in read for field in _unread(job, name)]
+
+
+def _unread(job: Job, name: str) -> list[str]:
+    if name != "resources":
+        return [f"spec.{name}"]
+    return [f"spec.resources.{part}" for part in job.given[name] if part != "gpusPerNode"]
 
 
 def _log_file(job: Job, config: TrainerConfig) -> Path:

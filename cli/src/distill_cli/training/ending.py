@@ -27,10 +27,10 @@ class Ended:
     log: Path
 
 
-def train(config: TrainerConfig, log: Path, shown: Display) -> Ended:
-    """Run the trainer to whatever end, showing what it says."""
+def train(config: TrainerConfig, log: Path, shown: Display, processes: int = 1) -> Ended:
+    """Run the trainer to whatever end, in so many processes, showing what the first of them says."""
     with tempfile.TemporaryDirectory(prefix="distill-run-") as scratch:
-        trainer = TrainerProcess(config, log, Path(scratch))
+        trainer = TrainerProcess(config, log, Path(scratch), processes)
         with trainer.passing_signals_on(), shown:
             said = False
             for event in trainer.events():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,16 +20,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from distill_api.contract import Outcome, TrainerConfig
+from distill_api.contract import PROCESSES_VARIABLE, Outcome, TrainerConfig
 
 Event = dict[str, Any]
 """One JSON line of the trainer; `event` is `progress` or `log`."""
 
 
 class TrainerProcess:
-    """One training; its standard error is appended to `log`, `scratch` holds config and outcome."""
+    """One training in so many `processes`; its standard error is appended to `log`, `scratch` holds config and outcome."""
 
-    def __init__(self, config: TrainerConfig, log: Path, scratch: Path) -> None:
+    def __init__(self, config: TrainerConfig, log: Path, scratch: Path, processes: int = 1) -> None:
         file = scratch / "trainer.json"
         file.write_text(json.dumps(config.wire(), indent=2), encoding="utf-8")
         self._outcome = scratch / "outcome.json"
@@ -38,7 +39,7 @@ class TrainerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=os.environ | _environment(self._outcome),
+                env=os.environ | _environment(self._outcome) | _several(processes),
                 start_new_session=True,
             )
         self._asked = 0
@@ -86,7 +87,7 @@ class TrainerProcess:
         if self._asked == 1:
             self._process.terminate()
         else:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)  # with those that it started
 
 
 def _environment(outcome: Path) -> dict[str, str]:
@@ -96,6 +97,20 @@ def _environment(outcome: Path) -> dict[str, str]:
         "DISTILL_HTTP_HOST": "127.0.0.1",
         "DISTILL_HTTP_PORT": "0",
         "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _several(processes: int) -> dict[str, str]:
+    """For the trainer to start them itself, as in a pod: on a free port, with this machine's cores shared out."""
+    if processes == 1:
+        return {}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return {
+        PROCESSES_VARIABLE: str(processes),
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count() or processes),
     }
 
 
