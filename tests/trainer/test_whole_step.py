@@ -36,7 +36,7 @@ def job(workspace, encoder):
 
 @pytest.mark.parametrize(
     ("world", "strategy", "outputs"),
-    [(2, "DDP", "Online"), (4, "DDP", "Cached"), (2, "FSDP", "Online"), (4, "FSDP", "Cached")],
+    [(2, "DDP", "Online"), (4, "DDP", "Cached"), (4, "FSDP", "Online"), (2, "FSDP", "Cached")],
 )
 def test_processes_embed_as_one_does(workspace, job, world, strategy, outputs):
     job["training"] = {**SGD, "strategy": strategy}

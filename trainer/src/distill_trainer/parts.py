@@ -90,8 +90,10 @@ def examples(parts: Parts, indices: Tensor, smallest: int) -> list[Example]:
     )
     batches = [parts.data.train.batch(part) for part in mine]
     rows = max(ranks.total(sum(_rows(batch) for batch in batches)), 1.0)
+    # Before the first pass of the teacher, which may be sharded too: those who wait here would miss it.
+    idles = is_sharded(parts.student) and len(batches) < ranks.most(len(batches))
     found = [_example(parts, batch, rows, len(indices)) for batch in batches]
-    if is_sharded(parts.student) and len(found) < ranks.most(len(found)):
+    if idles:
         idle = parts.data.train.batch(indices[:smallest])
         found.append(replace(_example(parts, idle, rows, len(indices)), idle=True))
     return found
