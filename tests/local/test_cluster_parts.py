@@ -8,9 +8,10 @@ import threading
 import pytest
 
 from distill_cli.main import main
-from distill_local import build
+from distill_local import build, lifecycle
 from distill_local.errors import LocalClusterError
 from distill_local.gotool import find_go, go_environment
+from distill_local.layout import ClusterPaths
 from distill_local.manifests import objects_of
 from distill_local.namespaces import remedy
 
@@ -191,3 +192,17 @@ def test_down_of_a_cluster_that_is_not_there_says_so(capsys, monkeypatch, tmp_pa
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert main(["down", "--name", "nobody"]) == 0
     assert "There is no local cluster nobody." in capsys.readouterr().out
+
+
+def test_a_supervisor_that_has_just_been_started_is_known_before_it_shows_a_command_line(
+    tmp_path, monkeypatch
+):
+    paths = ClusterPaths(root=tmp_path / "young")
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    named = [*command, "-m", lifecycle.SUPERVISOR_MODULE, "--state", str(paths.root)]
+    monkeypatch.setattr(lifecycle, "own_children", [subprocess.Popen(named)])
+    monkeypatch.setattr(lifecycle.psutil, "process_iter", list)
+    assert [each.pid for each in lifecycle.supervisor_processes(paths)] == [lifecycle.own_children[0].pid]
+    assert lifecycle.supervisor_processes(ClusterPaths(root=tmp_path / "you")) == []
+    lifecycle.stop(paths)
+    assert lifecycle.supervisor_processes(paths) == []

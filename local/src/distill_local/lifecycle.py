@@ -7,7 +7,9 @@ import contextlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 import psutil
 
@@ -24,14 +26,24 @@ own_children: list[subprocess.Popen[bytes]] = []
 
 def supervisor_processes(paths: ClusterPaths) -> list[psutil.Process]:
     """Return the cluster's `unshare` and, inside its namespaces, the supervisor; empty if it does not run."""
-    return [process for process in psutil.process_iter() if _supervises(process, paths.root)]
+    # A process that was started a moment ago shows no command line yet; of our own we know it.
+    ours = [
+        psutil.Process(child.pid)
+        for child in own_children
+        if child.poll() is None and _is_supervisor(cast("Sequence[str]", child.args), paths.root)
+    ]
+    found = [process for process in psutil.process_iter() if _supervises(process, paths.root)]
+    return [*ours, *(process for process in found if process not in ours)]
 
 
 def _supervises(process: psutil.Process, root: Path) -> bool:
     try:
-        command = process.cmdline()
+        return _is_supervisor(process.cmdline(), root)
     except psutil.Error:  # it ended while we looked, or is another user's
         return False
+
+
+def _is_supervisor(command: Iterable[str], root: Path) -> bool:
     return f"-m {SUPERVISOR_MODULE} --state {root} " in " ".join(command) + " "
 
 
