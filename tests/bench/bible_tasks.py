@@ -36,13 +36,14 @@ TEST, VALIDATION = 1000, 500
 
 
 class BibleTask(ABC):
-    """A task of the trainer; `train` is the number of the student's verses, `steps` are those of the teacher."""
+    """A task of the trainer; `train` is the number of the student's verses; `steps` and `rate` are those of the teacher."""
 
     task: ClassVar[str]
     dataset: ClassVar[dict[str, Any]]
     words: ClassVar[int]
     train: ClassVar[int]
     steps: ClassVar[int]
+    rate: ClassVar[float] = 2e-3
     epochs: ClassVar[int]
     unit: ClassVar[str]
     auto: ClassVar[Any]
@@ -72,8 +73,8 @@ class BibleTask(ABC):
         torch.manual_seed(0)
         tokenizer = self.learnt_tokenizer([verse.text for verse in verses])
         model = self.auto.from_config(self.config(TEACHER))
-        optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, self.steps, pct_start=0.05)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=self.rate, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.rate, self.steps, pct_start=0.05)
         ready = self.ready(tokenizer, verses)
         for _ in range(self.steps):
             inputs, labels = self.batch(ready)
@@ -175,6 +176,7 @@ class Sections(Encoders):
     """Which part of the Bible a verse is from."""
 
     task, unit, classes = "TextClassification", "accuracy", tuple(name for name, _ in SECTIONS)
+    steps, rate = 3000, 5e-4
     dataset: ClassVar = {"files": {"format": "JsonLines"}, "maxTokens": LENGTH}
     auto = AutoModelForSequenceClassification
 
