@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import overload
 
@@ -10,48 +11,51 @@ from torch import Tensor
 AT_ONCE = 10_000
 
 
-class NumberedIds(Sequence[str]):
+class MadeIds(Sequence[str]):
+    """A name for each of some numbers; a slice of them is a list."""
+
+    def __init__(self, numbers: range | memoryview) -> None:
+        self._numbers = numbers
+
+    @abstractmethod
+    def name(self, number: int) -> str:
+        """The name that the number stands for."""
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            return [self.name(number) for number in self._numbers[place]]
+        return self.name(self._numbers[place])
+
+
+class NumberedIds(MadeIds):
     """`<prefix>0` … `<prefix><count − 1>`."""
 
     def __init__(self, prefix: str, count: int) -> None:
+        super().__init__(range(count))
         self._prefix = prefix
-        self._places = range(count)
 
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[str]: ...
-    def __getitem__(self, place: int | slice) -> str | list[str]:
-        if isinstance(place, slice):
-            return [f"{self._prefix}{number}" for number in self._places[place]]
-        return f"{self._prefix}{self._places[place]}"
+    def name(self, number: int) -> str:
+        """See MadeIds."""
+        return f"{self._prefix}{number}"
 
 
-class ChosenIds(Sequence[str]):
+class ChosenIds(MadeIds):
     """Those of others that stand at `rows` (int64 [N])."""
 
     def __init__(self, ids: Sequence[str], rows: Tensor) -> None:
+        super().__init__(rows.contiguous().numpy().data)
         self._ids = ids
-        self._rows = rows
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[str]: ...
-    def __getitem__(self, place: int | slice) -> str | list[str]:
-        if isinstance(place, slice):
-            return [self._ids[row] for row in self._rows[place].tolist()]
-        return self._ids[int(self._rows[place])]
-
-    def __iter__(self) -> Iterator[str]:
-        for part in in_parts(self):
-            yield from part
+    def name(self, number: int) -> str:
+        """See MadeIds."""
+        return self._ids[number]
 
 
 def in_parts(ids: Sequence[str], size: int = AT_ONCE) -> Iterator[Sequence[str]]:
