@@ -27,21 +27,22 @@ class Latency:
 def measure(model: nn.Module, example: Inputs) -> Latency:
     """Time `model` on `example`, a batch of one: at most 200 runs or two seconds, after a warm-up."""
     taken: list[float] = []
+    device = any_tensor(example).device
     model.eval()
     with torch.inference_mode():
         for _ in range(_WARM_UP):
             model(example)
         end = time.perf_counter() + _SECONDS
         while len(taken) < _RUNS and (not taken or time.perf_counter() < end):
-            _wait(example)
+            wait_for(device)
             began = time.perf_counter()
             model(example)
-            _wait(example)
+            wait_for(device)
             taken.append(time.perf_counter() - began)
     return Latency(float(np.quantile(taken, 0.5)), float(np.quantile(taken, 0.99)))
 
 
-def _wait(example: Inputs) -> None:
+def wait_for(device: torch.device) -> None:
     """A GPU works behind the program's back: wait until it is done."""
-    if any_tensor(example).is_cuda:
-        torch.cuda.synchronize()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

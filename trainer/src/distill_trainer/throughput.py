@@ -15,6 +15,7 @@ from distill_api.status import MeasuredOn
 from distill_trainer.batch import Inputs
 from distill_trainer.energy import Meter, NotMeasured, find_meter
 from distill_trainer.judging import Reading
+from distill_trainer.latency import wait_for
 
 _BATCHES = 4
 _SECONDS = 2.0
@@ -101,20 +102,15 @@ def _turn(
 
 def _run(turns: _Turns, batches: Sequence[Inputs], reading: Reading) -> float:
     """Seconds of one turn."""
-    _wait(reading.device)
+    wait_for(reading.device)
     began = time.perf_counter()
     with torch.inference_mode():
         for _ in range(turns.repeats):
             for inputs in batches:
                 reading.stop.check()
                 turns.model(inputs)
-    _wait(reading.device)
+    wait_for(reading.device)
     return time.perf_counter() - began
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _speed(turns: _Turns, meter: Meter | None) -> Speed:
