@@ -28,6 +28,24 @@ def test_operations_of_layers_by_their_formulas():
     assert forward_flops(convolution, torch.rand(1, 3, 8, 8)) == 2 * 3 * 25 * 4 * 64
 
 
+def test_operations_of_a_layer_that_is_handed_a_parameter():
+    class Handed(nn.Module):
+        def forward(self, pair):
+            return pair[0] @ pair[1].T
+
+    class Hands(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.inner = nn.Linear(4, 3, bias=False), Handed()
+
+        def forward(self, rows):
+            return self.inner((rows, self.table.weight[:2]))
+
+    model = Hands()
+    assert forward_flops(model, torch.zeros(5, 4)) == 2 * 5 * 4 * 2
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
 def test_the_result_has_both(workspace):
     result = workspace.train(training={"epochs": 1}).outcome.result
     assert result.student.flops < result.teacher.flops

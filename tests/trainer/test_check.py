@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from distill_api.contract import ExitCode
+from distill_trainer import weights
 from distill_trainer.models import builtin_network
 
 
@@ -90,6 +91,17 @@ def test_a_pickle_is_refused_with_how_to_convert_it(workspace, tmp_path, save):
     save(tmp_path / "model.safetensors")
     message = refused(workspace.check(teacher=teacher(tmp_path / "model.safetensors")), "WeightsArePickle")
     assert "safetensors.torch as s" in message
+
+
+@pytest.mark.parametrize("length", [0x80, 0x280, 0x4B50])
+def test_a_header_whose_length_begins_like_a_pickle_is_none(tmp_path, length):
+    """One in 32 lengths does: they are multiples of 8."""
+    entry = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+    header = json.dumps({"w": entry}).encode().ljust(length)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", length) + header + bytes(4))
+    assert load_file(path)["w"].shape == (1,)
+    assert weights.read_header(path, field="teacher.weights.uri") == {"w": (1,)}
 
 
 def test_the_advice_converts_a_pickle(tmp_path, monkeypatch):

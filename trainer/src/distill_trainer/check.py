@@ -28,6 +28,7 @@ from distill_trainer.models.class_names import class_order
 from distill_trainer.models.from_teacher import LayerCopy, plan_copy
 from distill_trainer.output import check_writable
 from distill_trainer.plan import Networks, plan_terms, term_warnings
+from distill_trainer.shapes_alone import shapes_alone
 from distill_trainer.tasks import Sources, TaskKit, kit_of
 from distill_trainer.teacher_outputs.planning import OutputsPlan, plan_outputs
 from distill_trainer.weights import as_own, compare_shapes, input_layer_fault
@@ -190,6 +191,7 @@ def _check_class_order(teacher: ModelSource, signature: Signature, data: Descrip
     return (f"teacher {teacher.name} {found.said}",) if found.said else ()
 
 
+@shapes_alone()
 def _on_meta(source: ModelSource, data: Description, kit: TaskKit, field: str) -> tuple[nn.Module, int]:
     """The network on the meta device after its weights' shapes and one forward pass were found to fit; its outputs' width."""
     meta = torch.device("meta")

@@ -21,6 +21,7 @@ from distill_trainer.data.suggest import did_you_mean
 from distill_trainer.errors import ContractBroken
 from distill_trainer.layers import layer_names, matching_layers, watch
 from distill_trainer.losses import LOGITS, PlannedPair, TermPlan
+from distill_trainer.shapes_alone import shapes_alone
 
 _SHOWN_LAYERS = 8
 _Shape = tuple[int, ...]
@@ -47,6 +48,7 @@ class _Names:
     """Of each layer, where they are projections of attention layers."""
 
 
+@shapes_alone()
 def plan_terms(
     objective: Objective,
     networks: Networks,

@@ -26,7 +26,12 @@ class TextEncoder:
     def encode(self, texts: Sequence[str]) -> Samples:
         """`input_ids`, `attention_mask` … int64 [B, L], padded to the longest text at most `max_tokens` long."""
         found = self.tokenizer(
-            list(texts), truncation=True, max_length=self.max_tokens, padding=True, return_tensors="pt"
+            list(texts),
+            truncation=True,
+            max_length=self.max_tokens,
+            padding=True,
+            padding_side="right",  # positions begin with the text, however long others of the batch are
+            return_tensors="pt",
         )
         return Samples(dict(found))
 

@@ -34,9 +34,10 @@ def read_header(path: Path, *, field: str) -> dict[str, tuple[int, ...]]:
         raise ContractBroken("WeightsNotFound", f"{field}: there is no file {path}; {_nearby(path)}")
     size = path.stat().st_size
     with path.open("rb") as file:
-        first = file.read(8)
+        first = file.read(9)
         _refuse_pickle(first, path, field)
-        length = struct.unpack("<Q", first)[0] if len(first) == 8 else 0
+        length = struct.unpack("<Q", first[:8])[0] if len(first) == 9 else 0
+        file.seek(8)
         if not 2 <= length <= _HEADER_LIMIT:
             raise _not_safetensors(path, field)
         if 8 + length > size:
@@ -132,7 +133,11 @@ def state_digest(module: nn.Module) -> str:
 
 
 def _refuse_pickle(first: bytes, path: Path, field: str) -> None:
-    if first[:2] == b"PK" or first[:1] == b"\x80" or path.suffix in {".pt", ".pth", ".bin", ".pkl", ".ckpt"}:
+    """A length may have the first byte of a pickle, \x80: what tells them apart is where a header begins, with `{`."""
+    length = int.from_bytes(first[:8], "little")
+    header = first[8:9] == b"{" and length <= _HEADER_LIMIT
+    starts_so = not header and (first[:2] == b"PK" or first[:1] == b"\x80")
+    if starts_so or path.suffix in {".pt", ".pth", ".bin", ".pkl", ".ckpt"}:
         raise ContractBroken(
             "WeightsArePickle",
             f"{field}: {path.name} is a pickle, which can run code when it is read; {CONVERT}",

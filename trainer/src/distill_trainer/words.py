@@ -43,6 +43,7 @@ class WordEncoder:
             truncation=True,
             max_length=self.text.max_tokens,
             padding=True,
+            padding_side="right",
             return_tensors="pt",
         )
         words = torch.tensor([_first_tokens(found.word_ids(row)) for row in range(len(sentences))])

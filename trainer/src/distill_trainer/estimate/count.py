@@ -1,6 +1,6 @@
 """A job's networks taken apart on the meta device, which has shapes and no numbers: any size fits into this machine.
 
-Parameters are counted, FLOPs by PyTorch's FlopCounterMode, and what autograd keeps for the backward pass by watching
+Parameters and FLOPs are counted, and what autograd keeps for the backward pass by watching
 what it saves. Attention is counted as it runs without a GPU: the matrix of s×s, which fused kernels do not keep, is in it.
 """
 
@@ -13,16 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils.flop_counter import FlopCounterMode
 
 from distill_api.contract import TrainerConfig
 from distill_api.lora import Lora
 from distill_trainer.batch import Inputs
 from distill_trainer.checkpointing import check_checkpointing, enable_checkpointing
+from distill_trainer.cost import forward_flops
 from distill_trainer.estimate.formulas import FP32
 from distill_trainer.estimate.inputs import Network
 from distill_trainer.lora import adapt
 from distill_trainer.models import ModelSource, Signature, count_parameters, open_models
+from distill_trainer.shapes_alone import shapes_alone
 from distill_trainer.sharding import units
 from distill_trainer.tasks import Sources, kit_of
 from distill_trainer.text import shared_encoder
@@ -77,16 +78,7 @@ def example_of(
     if isinstance(inputs, Tensor):
         return inputs
     length = tokens or shared_encoder(config.dataset, sources.teacher, sources.student).max_tokens
-    given = inputs["input_ids"].shape[1]
-    return {name: _lengthened(tensor, given, length) for name, tensor in inputs.items()}
-
-
-def _lengthened(tensor: Tensor, given: int, length: int) -> Tensor:
-    """[B, given] → [B, length]; a mask [B, 1, given, given] grows in both."""
-    for axis in range(1, tensor.dim()):
-        if tensor.shape[axis] == given:
-            tensor = tensor.narrow(axis, 0, 1).repeat_interleave(length, dim=axis)
-    return tensor
+    return {name: tensor[:, :1].repeat(1, length) for name, tensor in inputs.items()}
 
 
 def build_on(source: ModelSource, signature: Signature, device: torch.device) -> nn.Module:
@@ -102,6 +94,7 @@ def adapt_student(source: ModelSource, network: nn.Module, lora: Lora | None) ->
         adapt(inner, lora, source.fresh(inner))
 
 
+@shapes_alone()
 def _counted(
     source: ModelSource,
     signature: Signature,
@@ -128,8 +121,7 @@ def _counted(
 
 def count_network(network: nn.Module, example: Inputs, batch: int, element: int) -> Network:
     """Count one network from an example of `batch` samples; `element` is bytes of a number in its passes."""
-    with FlopCounterMode(display=False) as flops, torch.no_grad():
-        network.eval()(example)
+    flops = forward_flops(network, example)
     watched = _watch_pass(network, example)
     layers = list(units(network))
     whole = count_parameters(network)
@@ -138,7 +130,7 @@ def count_network(network: nn.Module, example: Inputs, batch: int, element: int)
         name=type(network).__name__,
         parameters=whole,
         largest=max(map(count_parameters, layers), default=0),
-        flops=flops.get_total_flops() / batch,
+        flops=flops / batch,
         saved=saved / batch,
         passing=watched.largest * element / batch,
         width=watched.width,

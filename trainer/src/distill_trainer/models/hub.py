@@ -53,9 +53,55 @@ def read_optional_json(path: Path, field: str) -> dict[str, Any]:
     return read_json(path, field) if path.is_file() else {}
 
 
+def with_special_floats(value: Any) -> Any:
+    """Settings in which {"__float__": "Infinity"} is the number: JSON has none, and Transformers writes it so."""
+    if isinstance(value, dict):
+        if set(value) == {"__float__"}:
+            return float(value["__float__"])
+        return {key: with_special_floats(item) for key, item in value.items()}
+    return [with_special_floats(item) for item in value] if isinstance(value, list) else value
+
+
 def has_tokenizer(folder: Path) -> bool:
     """Whether a tokenizer lies there."""
     return any((folder / name).is_file() for name in TOKENIZER_FILES)
+
+
+def read_tokenizer(folder: Path, field: str) -> Any:
+    """The tokenizer of a folder that has one, by the library's own class. Raises ContractBroken (TokenizerUnreadable)."""
+    try:
+        return transformers_library().AutoTokenizer.from_pretrained(str(folder))
+    except Exception as error:  # torn files, kinds that are unknown, packages that are not installed
+        raise ContractBroken(
+            "TokenizerUnreadable",
+            f"{field}.huggingFace.id: the tokenizer in {folder} cannot be read: {in_one_line(error)}; write it anew with "
+            "tokenizer.save_pretrained, as tokenizer.json where that is possible",
+        ) from error
+
+
+def library_config(settings: dict[str, Any], what: str) -> Any:
+    """The library's config of what config.json says. Raises ContractBroken: UnknownModel, ModelConfigInvalid; `what` names the model."""
+    transformers, kind = transformers_library(), settings.get("model_type")
+    if kind not in transformers.CONFIG_MAPPING:
+        raise ContractBroken(
+            "UnknownModel",
+            f"{what}: its config.json has model_type {kind!r}, which Transformers does not know; name a folder that "
+            "save_pretrained wrote",
+        )
+    others = {key: value for key, value in settings.items() if key != "model_type"}
+    try:
+        return transformers.AutoConfig.for_model(kind, **with_special_floats(others))
+    except Exception as error:  # each kind of model looks at its settings in its own way
+        raise ContractBroken(
+            "ModelConfigInvalid",
+            f"{what}: its config.json is no config of a {kind} model: {in_one_line(error)}; correct it, or name a folder that "
+            "save_pretrained wrote",
+        ) from error
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error of a library says, cut where it goes on for long."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def transformers_library() -> Any:

@@ -18,7 +18,7 @@ from distill_api.sources import HuggingFaceModel, InitFromTeacher, Weights
 from distill_api.training import Task
 from distill_trainer import uris, weights
 from distill_trainer.errors import ConfigInvalid, ContractBroken
-from distill_trainer.models import hub
+from distill_trainer.models import hub, places
 from distill_trainer.models.class_names import ClassOrder, class_order
 from distill_trainer.models.embedding_network import EmbeddingNetwork, without_pooler
 from distill_trainer.models.from_teacher import chosen_layers, thinned
@@ -116,7 +116,8 @@ class HuggingFaceSource:
         return HuggingFaceSource(name, config, self._folder, "student", trained=False)
 
     def check_files(self) -> None:
-        """Headers of every weights file. A teacher must have weights, a student may start from its config alone."""
+        """The config, and the headers of every weights file. A teacher must have weights, a student may start from its config alone."""
+        self._library_config()
         files = self._files()
         for file in files:
             weights.read_header(file, field=f"{self._field}.huggingFace.id")
@@ -210,7 +211,7 @@ class HuggingFaceSource:
         """The tokenizer of the folder, with the library's own class; None where it has none."""
         if not hub.has_tokenizer(self._folder):
             return None
-        found = hub.transformers_library().AutoTokenizer.from_pretrained(str(self._folder))
+        found = hub.read_tokenizer(self._folder, self._field)
         length = read_length(self._folder, self._field)
         if length is not None:
             found.model_max_length = length
@@ -218,13 +219,16 @@ class HuggingFaceSource:
 
     def longest_input(self) -> int | None:
         """Positions that the model has; None where they are not bounded."""
-        positions = self._config.get("max_position_embeddings", self._config.get("n_positions"))
-        return int(positions) if positions else None
+        return places.longest_input(self._config)
 
     def vocabulary(self) -> int | None:
         """Rows of its table of tokens."""
         size = self._config.get("vocab_size")
         return int(size) if size else None
+
+    def ends_by_padding(self) -> tuple[int | None] | None:
+        """Its config's padding token, where the head for texts looks for it."""
+        return places.ends_by_padding(self._config)
 
     def generation_file(self) -> Path | None:
         """That of the folder."""
@@ -260,17 +264,12 @@ class HuggingFaceSource:
         for file in sorted(self._folder.glob("*.bin")):
             weights.read_header(file, field=f"{self._field}.huggingFace.id")
 
-    def _transformers_config(self, signature: Signature) -> Any:
+    def _library_config(self) -> Any:
         settings = {key: value for key, value in self._config.items() if key not in _HEAD_SIZES}
-        kind = settings.pop("model_type", None)
-        transformers = hub.transformers_library()
-        if kind not in transformers.CONFIG_MAPPING:
-            raise ContractBroken(
-                "UnknownModel",
-                f"{self._field}.huggingFace.id {self._name!r}: its config.json has model_type {kind!r}, which "
-                "Transformers does not know; name a folder that save_pretrained wrote",
-            )
-        config = transformers.AutoConfig.for_model(kind, **settings)
+        return hub.library_config(settings, f"{self._field}.huggingFace.id {self._name!r}")
+
+    def _transformers_config(self, signature: Signature) -> Any:
+        config = self._library_config()
         if signature.task is Task.CAUSAL_LM:
             self._refuse_encoder(config)
         if signature.task in {Task.CAUSAL_LM, Task.EMBEDDING}:

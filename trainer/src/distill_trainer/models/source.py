@@ -81,6 +81,9 @@ class ModelSource(Protocol):
     def vocabulary(self) -> int | None:
         """How many tokens it knows, padding of its head included; None where that is open."""
 
+    def ends_by_padding(self) -> tuple[int | None] | None:
+        """The padding token, if it has one, by which its head for texts finds a text's last token; None where it does not."""
+
     def generation_file(self) -> Path | None:
         """How it continues texts unless told otherwise (ends, sampling), as Transformers writes it; None where nothing says."""
 

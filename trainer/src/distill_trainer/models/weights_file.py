@@ -65,6 +65,10 @@ class WeightsFile:
         """None: open, or of no meaning for pictures."""
         return None
 
+    def ends_by_padding(self) -> tuple[int | None] | None:
+        """None: it is no model of Transformers."""
+        return None
+
     def generation_file(self) -> Path | None:
         """None: it is no model of Transformers."""
         return None

@@ -74,12 +74,8 @@ class CausalLM:
         return build_objective(objective.alpha, plans)
 
     def example(self, signature: Signature, batch: int, device: torch.device) -> Inputs:  # noqa: ARG002
-        """Texts of 16 tokens. On the meta device a whole mask, [B, 1, L, L]: into others Transformers looks."""
-        example = token_example(batch, device)
-        length = example["input_ids"].shape[1]
-        if device.type != "meta":
-            return {**example, "attention_mask": torch.ones_like(example["input_ids"])}
-        return {**example, "attention_mask": torch.zeros(batch, 1, length, length, device=device)}
+        """Texts of 16 tokens."""
+        return token_example(batch, device)
 
     def fits(self, logits: Tensor, signature: Signature, batch: int) -> bool:
         """See TaskKit."""

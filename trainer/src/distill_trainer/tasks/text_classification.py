@@ -20,9 +20,10 @@ from distill_trainer.data.dataset import Opened
 from distill_trainer.data.sources import open_source
 from distill_trainer.data.tables import labels_of, row_ids
 from distill_trainer.data.texts import refuse_pictures, text_splits
+from distill_trainer.errors import ContractBroken
 from distill_trainer.judging import ClassJudge
 from distill_trainer.losses import Combined, TermPlan, build_objective
-from distill_trainer.models import Signature
+from distill_trainer.models import ModelSource, Signature
 from distill_trainer.tasks.kit import Sources
 from distill_trainer.text import TextEncoder, shared_encoder
 
@@ -93,6 +94,7 @@ class TextClassification:
 
     def _opener(self, config: TrainerConfig, sources: Sources) -> data.Opener:
         encoder = shared_encoder(config.dataset, sources.teacher, sources.student)
+        _refuse_other_padding(encoder.tokenizer, teacher=sources.teacher, student=sources.student)
         return partial(labelled_texts, encoder=encoder)
 
 
@@ -114,6 +116,21 @@ def labelled_texts(dataset: Dataset, encoder: TextEncoder) -> Opened:
     return Opened(tables.name, labelled.classes, None, splits, labelled.says)
 
 
+def _refuse_other_padding(tokenizer: Any, **sources: ModelSource) -> None:
+    """A decoder answers at a text's last token, which is the one before padding: it must know what padding is."""
+    for field, source in sources.items():
+        ends = source.ends_by_padding()
+        if ends is not None and ends[0] != tokenizer.pad_token_id:
+            said = "no pad_token_id" if ends[0] is None else f"pad_token_id {ends[0]}"
+            raise ContractBroken(
+                "PaddingMismatch",
+                f"{field} {source.name} finds the last token of a text by its padding, has {said} in its config.json, and the "
+                f"tokenizer pads with {tokenizer.pad_token_id} ({tokenizer.pad_token!r}): it would answer for another token; "
+                f"set pad_token_id there to {tokenizer.pad_token_id}",
+            )
+
+
 def token_example(batch: int, device: torch.device) -> dict[str, Tensor]:
-    """Texts of 16 tokens, the same token each time. Without a mask: Transformers asks for its values, which a meta tensor has not."""
-    return {"input_ids": torch.ones(batch, 16, dtype=torch.int64, device=device)}
+    """Texts of 16 tokens, the same token each time, all of which count."""
+    tokens = torch.ones(batch, 16, dtype=torch.int64, device=device)
+    return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}

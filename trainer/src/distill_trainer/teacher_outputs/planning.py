@@ -20,6 +20,7 @@ from distill_trainer.data import Description
 from distill_trainer.errors import ContractBroken
 from distill_trainer.losses import LOGITS, TermPlan
 from distill_trainer.plan import Networks
+from distill_trainer.shapes_alone import shapes_alone
 from distill_trainer.teacher_outputs.choose import FIELD, Choice, Facts, choose
 from distill_trainer.teacher_outputs.teacher_pass import head_name, head_of
 from distill_trainer.text import DEFAULT_MAX_TOKENS
@@ -44,6 +45,7 @@ class OutputsPlan:
     root: Path
 
 
+@shapes_alone()
 def plan_outputs(
     config: TrainerConfig, data: Description, networks: Networks, terms: Sequence[TermPlan], *, classes: int
 ) -> OutputsPlan:
