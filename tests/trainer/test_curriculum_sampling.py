@@ -80,7 +80,7 @@ def test_hidden_states_give_what_their_logits_give():
 def test_an_epoch_shuffles_what_it_takes():
     taken = torch.tensor([7, 3, 9, 1, 5])
     first, second = (
-        torch.cat(epoch_batches(5, 2, seed=3, epoch=epoch, taken=taken)).tolist() for epoch in (1, 2)
+        torch.cat(list(epoch_batches(5, 2, seed=3, epoch=epoch, taken=taken))).tolist() for epoch in (1, 2)
     )
     assert sorted(first) == sorted(second) == [1, 3, 5, 7, 9]
     assert first != second
@@ -93,7 +93,7 @@ def seen(monkeypatch):
 
     def batches(*args, **kwargs):
         made = real(*args, **kwargs)
-        epochs.append(torch.cat(made).tolist())
+        epochs.append(torch.cat(list(made)).tolist())
         return made
 
     monkeypatch.setattr(loop, "epoch_batches", batches)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from distill_api.training import LearningRateSchedule, Optimizer, Training
-from distill_trainer.order import batch_count, batches, epoch_batches
+from distill_trainer.order import Batches, batch_count, epoch_batches
 from distill_trainer.schedule import learning_rate
 from distill_trainer.step import make_optimizer
 
@@ -33,18 +33,22 @@ def test_all_steps_may_be_warmup():
 
 
 def test_an_epoch_has_every_sample_once_in_an_order_of_its_own():
-    first, second = (torch.cat(epoch_batches(50, 8, seed=3, epoch=epoch)) for epoch in (1, 2))
+    first, second = (torch.cat(list(epoch_batches(50, 8, seed=3, epoch=epoch))) for epoch in (1, 2))
     assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(50))
     assert first.tolist() != second.tolist()
-    assert torch.equal(first, torch.cat(epoch_batches(50, 8, seed=3, epoch=1)))
+    assert torch.equal(first, torch.cat(list(epoch_batches(50, 8, seed=3, epoch=1))))
 
 
 @pytest.mark.parametrize(
-    ("samples", "size", "lengths"), [(9, 4, [4, 5]), (10, 4, [4, 4, 2]), (1, 4, [1]), (3, 1, [1, 1, 1])]
+    ("samples", "size", "lengths"),
+    [(9, 4, [4, 5]), (10, 4, [4, 4, 2]), (8, 4, [4, 4]), (1, 4, [1]), (3, 1, [1, 1, 1])],
 )
 def test_a_last_batch_of_one_joins_the_one_before(samples, size, lengths):
-    assert [len(part) for part in batches(torch.arange(samples), size)] == lengths
-    assert batch_count(samples, size) == len(lengths)
+    made = Batches(torch.arange(samples), size)
+    assert [len(part) for part in made] == lengths
+    assert torch.cat(list(made)).tolist() == list(range(samples))
+    assert [len(part) for part in made.after(len(lengths) - 1)] == lengths[-1:]
+    assert len(made) == batch_count(samples, size) == len(lengths)
 
 
 @pytest.mark.parametrize("optimizer", Optimizer)

@@ -133,7 +133,7 @@ class Trainer:
         sums = torch.tensor(self._sums(self._position), dtype=torch.float64, device=self._parts.device)
         self._parts.student.train()
         drained, samples = self._position, 0
-        for indices in order[self._position.batches_done :]:
+        for indices in order.after(self._position.batches_done):
             sums += self._step(indices)
             samples += len(indices)
             done = self._position.batches_done + 1

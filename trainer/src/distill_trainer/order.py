@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 
+@dataclass(frozen=True)
+class Batches:
+    """`indices` int64 [N] that are cut when a batch is asked for: a view of each would take more than the indices.
+
+    A last batch of a single sample joins the one before, since batch norm needs two values.
+    """
+
+    indices: Tensor
+    size: int
+
+    def __len__(self) -> int:
+        return batch_count(len(self.indices), self.size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self.after(0)
+
+    def after(self, done: int) -> Iterator[Tensor]:
+        """Those that are left when so many are done."""
+        count = len(self)
+        for number in range(done, count):
+            end = None if number == count - 1 else (number + 1) * self.size
+            yield self.indices[number * self.size : end]
+
+
 def epoch_batches(
     samples: int, batch_size: int, *, seed: int, epoch: int, taken: Tensor | None = None
-) -> list[Tensor]:
+) -> Batches:
     """Indices int64 of each batch of `epoch` (from 1), every sample once, shuffled; of `taken` [samples] where not all are."""
     order = shuffled(samples, seed=seed, epoch=epoch)
-    return batches(order if taken is None else taken[order], batch_size)
+    return Batches(order if taken is None else taken[order], batch_size)
 
 
 def shuffled(samples: int, *, seed: int, epoch: int) -> Tensor:
@@ -23,16 +49,8 @@ def shuffled(samples: int, *, seed: int, epoch: int) -> Tensor:
     return torch.randperm(samples, generator=generator)
 
 
-def batches(indices: Tensor, batch_size: int) -> list[Tensor]:
-    """Cut into batches; a last one of a single sample joins the one before, since batch norm needs two values."""
-    parts = list(torch.split(indices, batch_size))
-    if len(parts) > 1 and batch_size > 1 and len(parts[-1]) == 1:
-        parts[-2:] = [torch.cat(parts[-2:])]
-    return parts
-
-
 def batch_count(samples: int, batch_size: int) -> int:
-    """How many batches `batches` makes."""
+    """How many `Batches` there are of so many samples."""
     count = -(-samples // batch_size)
     return count - 1 if count > 1 and batch_size > 1 and samples % batch_size == 1 else count
 

@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from distill_trainer import mapped
 from distill_trainer.batch import Batch, Samples
 from distill_trainer.data.sample_ids import ChosenIds, in_parts
 
@@ -84,10 +85,11 @@ class SourceSplit:
 
     @property
     def rows(self) -> Tensor:
-        """Those that count, int64, in order."""
+        """Those that count, int64, in order; in a file."""
         counts = torch.ones(len(self.labels), dtype=torch.bool)
         counts[list(self.left_out)] = False
-        return counts.nonzero().flatten()
+        parts = mapped.spans(len(counts))
+        return mapped.written(part.start + counts[part].nonzero().flatten() for part in parts)
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,13 @@ class Opened:
 
 
 class Selection:
-    """Rows of a source's split, in the order given: what a `Split` is made of."""
+    """Rows of a source's split, in the order given: what a `Split` is made of. Rows and labels are in files."""
 
     def __init__(self, source: SourceSplit, rows: Tensor) -> None:
         self._source = source
-        self.rows = rows
-        self.labels = source.labels[rows]
-        self.ids: Sequence[str] = ChosenIds(source.ids, rows)
+        self.rows = mapped.written(torch.split(rows, mapped.AT_ONCE))
+        self.labels = mapped.written(source.labels[part] for part in torch.split(self.rows, mapped.AT_ONCE))
+        self.ids: Sequence[str] = ChosenIds(source.ids, self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -138,7 +140,7 @@ class Selection:
         content = hashlib.sha256(self._source.content.digest().encode())
         for number, part in enumerate(in_parts(self.ids)):
             content.update(("\0" if number else "").encode() + "\0".join(part).encode())
-        content.update(self.labels.numpy().tobytes())
+        content.update(self.labels.numpy().data)
         return content.hexdigest()
 
 

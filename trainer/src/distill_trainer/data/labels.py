@@ -6,11 +6,12 @@ The order decides which output means what, so it is said to the user wherever it
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from distill_trainer import mapped
 from distill_trainer.data.suggest import did_you_mean
 from distill_trainer.errors import ContractBroken
 
@@ -49,8 +50,10 @@ def by_name(names: Iterable[str], classes: Sequence[str], *, field: str) -> Tens
 
 
 def indices(values: Iterable[int]) -> Tensor:
-    """int64 [N], 8 bytes each: a list of a million takes several times as much."""
-    return torch.from_numpy(np.fromiter(values, dtype=np.int64))
+    """int64 [N], in a file: a list of a million takes tens of megabytes."""
+    each = iter(values)
+    parts = iter(lambda: list(islice(each, mapped.AT_ONCE)), [])
+    return mapped.written(torch.tensor(part, dtype=torch.int64) for part in parts)
 
 
 def count_from(labels: Iterable[Tensor], *, field: str) -> int:
@@ -58,15 +61,17 @@ def count_from(labels: Iterable[Tensor], *, field: str) -> int:
 
     Raises ContractBroken (LabelOutOfRange) for negative ones, and for more classes than samples, which are ids.
     """
-    every = torch.cat(list(labels))
-    if not len(every):
+    parts = [part for part in labels if len(part)]
+    if not parts:
         return 0
-    low, high = int(every.min()), int(every.max())
-    check_range(every, high + 1, field=field)
-    if high >= len(every):
+    low, high = min(int(part.min()) for part in parts), max(int(part.max()) for part in parts)
+    for part in parts:
+        check_range(part, high + 1, field=field)
+    samples = sum(map(len, parts))
+    if high >= samples:
         raise ContractBroken(
             "LabelOutOfRange",
-            f"{field} goes from {low} to {high} in {len(every)} samples: labels count the classes from 0; "
+            f"{field} goes from {low} to {high} in {samples} samples: labels count the classes from 0; "
             "name the column of the class, or write the classes as text",
         )
     return high + 1
@@ -74,8 +79,8 @@ def count_from(labels: Iterable[Tensor], *, field: str) -> int:
 
 def check_range(labels: Tensor, classes: int, *, field: str) -> None:
     """Raise ContractBroken (LabelOutOfRange) unless every label is within 0 … classes − 1."""
-    wrong = ((labels < 0) | (labels >= classes)).nonzero().flatten()
-    if len(wrong):
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        wrong = ((labels < 0) | (labels >= classes)).nonzero().flatten()
         row = int(wrong[0])
         raise ContractBroken(
             "LabelOutOfRange",
@@ -86,6 +91,7 @@ def check_range(labels: Tensor, classes: int, *, field: str) -> None:
 
 def absent_said(labels: Tensor, classes: Sequence[str]) -> tuple[str, ...]:
     """A sentence where the training data has no sample of some class."""
-    absent = [classes[index] for index in range(len(classes)) if not bool((labels == index).any())]
+    counts = torch.bincount(labels, minlength=len(classes)).tolist()
+    absent = [name for name, count in zip(classes, counts, strict=True) if not count]
     hint = "; labels count from 0" if absent[:1] == ["0"] else ""
     return (f"no training sample has the class {', '.join(absent[:SHOWN])}{hint}",) if absent else ()

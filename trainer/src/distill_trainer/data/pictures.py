@@ -1,4 +1,4 @@
-"""Pixels that are decoded when a batch asks for them: of files, of table cells. Small sets stay decoded in memory."""
+"""Pixels that are decoded when a batch asks for them: of files, of table cells. Small sets stay decoded, in a file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distill_trainer import mapped
 from distill_trainer.batch import Samples, any_tensor
 from distill_trainer.data import arrays, images
 from distill_trainer.data.images import BrokenPictureError, Form
 from distill_trainer.errors import ContractBroken
 
 KEPT_BYTES = 256 * 1024 * 1024
-"""Decoded pictures of a split up to this size stay in memory: the second epoch decodes nothing."""
+"""Decoded pictures of a split up to this size are kept, in a file: the second epoch decodes nothing."""
 LOOKED_AT = 512
 """Pictures whose header decides about the form of all."""
 NAMED = 5
@@ -65,17 +66,37 @@ class Looked:
     broken: dict[int, str]
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Decoded pictures: `pixels` uint8 [N, C, H, W], of those rows that `have` (bool [N])."""
+
+    pixels: Tensor
+    have: Tensor
+
+    @classmethod
+    def room(cls, count: int, form: Form) -> Kept:
+        """Room for so many, in files. Raises UserError (ScratchFull)."""
+        return cls(mapped.zeros((count, *form.shape), torch.uint8), mapped.zeros((count,), torch.bool))
+
+    def put(self, rows: Tensor | int, pixels: Tensor) -> None:
+        """Keep some."""
+        self.pixels[rows] = pixels
+        self.have[rows] = True
+
+
 class DecodedPixels:
     """The pixels of `Pictures`, in one form."""
 
     def __init__(self, pictures: Pictures, form: Form) -> None:
         self._pictures = pictures
         self._form = form
-        count = len(pictures.ids)
-        self._keeps = count * torch.Size(form.shape).numel() <= KEPT_BYTES
-        self._kept = torch.empty((count if self._keeps else 0, *form.shape), dtype=torch.uint8)
-        self._have = torch.zeros(count, dtype=torch.bool)
+        self._keeps = len(pictures.ids) * torch.Size(form.shape).numel() <= KEPT_BYTES
         self._looked: Looked | None = None
+
+    @functools.cached_property
+    def _kept(self) -> Kept | None:
+        """None where they are too many."""
+        return Kept.room(len(self._pictures.ids), self._form) if self._keeps else None
 
     @property
     def pictures(self) -> Pictures:
@@ -84,13 +105,13 @@ class DecodedPixels:
 
     def read(self, rows: Tensor) -> Samples:
         """float32 [B, C, H, W] in [0, 1]. Raises ContractBroken that names pictures which are broken."""
-        if not self._keeps:
+        kept = self._kept
+        if kept is None:
             return Samples(torch.stack(self._decoded(rows.tolist())).to(torch.float32) / 255)
-        missing = rows[~self._have[rows]]
+        missing = rows[~kept.have[rows]]
         if len(missing):
-            self._kept[missing] = torch.stack(self._decoded(missing.tolist()))
-            self._have[missing] = True
-        return Samples(self._kept[rows].to(torch.float32) / 255)
+            kept.put(missing, torch.stack(self._decoded(missing.tolist())))
+        return Samples(kept.pixels[rows].to(torch.float32) / 255)
 
     def shown(self, row: int) -> Tensor:
         """One picture."""
@@ -103,7 +124,7 @@ class DecodedPixels:
     def looked_into(self, *, whole: bool = False) -> Looked:
         """What is found by reading every file once, in the first call.
 
-        Pictures that stay in memory are decoded on the way, and all of them where `whole` asks for it; of others the
+        Pictures that are kept are decoded on the way, and all of them where `whole` asks for it; of others the
         header is looked into. Raises ContractBroken where a file is there and cannot be read, which is no fault of the data.
         """
         if self._looked is None:
@@ -112,7 +133,7 @@ class DecodedPixels:
 
     def _look(self, *, whole: bool) -> Looked:
         content, broken = hashlib.sha256(str(self._form).encode()), dict[int, str]()
-        look = functools.partial(self._look_at, whole=whole)
+        look = functools.partial(self._look_at, kept=self._kept, whole=whole)
         count = len(self._pictures.ids)
         for start in range(0, count, AT_ONCE):
             rows = range(start, min(start + AT_ONCE, count))
@@ -121,12 +142,12 @@ class DecodedPixels:
                 broken |= {row: fault} if fault else {}
         return Looked(content.hexdigest(), broken)
 
-    def _look_at(self, row: int, *, whole: bool) -> tuple[bytes, str]:
+    def _look_at(self, row: int, *, kept: Kept | None, whole: bool) -> tuple[bytes, str]:
         """The bytes that are there, and why they are no picture; empty where they are one."""
         cell = None
         try:
             cell = self._pictures.read(row)
-            self._look_into(row, cell, whole=whole)
+            self._look_into(row, cell, kept, whole=whole)
         except (BrokenPictureError, FileNotFoundError) as error:
             return _bytes(cell), str(error)
         except OSError as error:
@@ -137,10 +158,9 @@ class DecodedPixels:
             ) from error
         return _bytes(cell), ""
 
-    def _look_into(self, row: int, cell: Any, *, whole: bool) -> None:
-        if self._keeps:
-            self._kept[row] = _decoded(cell, self._form)
-            self._have[row] = True
+    def _look_into(self, row: int, cell: Any, kept: Kept | None, *, whole: bool) -> None:
+        if kept is not None:
+            kept.put(row, _decoded(cell, self._form))
         elif whole:
             _decoded(cell, self._form)
         elif isinstance(cell, bytes):

@@ -11,8 +11,9 @@ stored, so that they meet only where one has finished what the other was about t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from distill_trainer.stop import StopSignal
 from distill_trainer.teacher_outputs.encodings import Encoding, Rows, Tensors
 from distill_trainer.teacher_outputs.fidelity import MEASURED_ROWS, Fidelity, kl_error
 from distill_trainer.teacher_outputs.ids import id_digests, seeds
-from distill_trainer.teacher_outputs.shard import Piece, joined
+from distill_trainer.teacher_outputs.shard import Joined, Piece
 from distill_trainer.teacher_outputs.store import OutputStore
 from distill_trainer.teacher_outputs.teacher_pass import Said, TeacherPass
 
@@ -64,8 +65,8 @@ def fill(
     """
     pending = _Pending(store)
     computed, fidelity = 0, None
-    for done, chunk in _ring(len(filling.split), filling.at_once, start):
-        missing = store.missing(chunk)
+    for done, span in _ring(len(filling.split), filling.at_once, start):
+        missing = store.missing(torch.arange(span.start, span.stop))
         if len(missing):
             said, piece = _compute(filling, missing)
             fidelity = fidelity or _fidelity(filling, said, piece)
@@ -82,38 +83,38 @@ def fill(
     return Filled(computed, fidelity)
 
 
-def _ring(samples: int, at_once: int, start: float) -> list[tuple[int, Tensor]]:
+def _ring(samples: int, at_once: int, start: float) -> Iterator[tuple[int, slice]]:
     """Batches of the split with how many samples are done after each; the batches are the same wherever it starts."""
-    chunks = torch.split(torch.arange(samples), at_once)
-    first = int(start * len(chunks))
-    ring = (*chunks[first:], *chunks[:first])
-    done = torch.tensor([len(chunk) for chunk in ring]).cumsum(0).tolist()
-    return list(zip(done, ring, strict=True))
+    first = int(start * -(-samples // at_once)) * at_once
+    done = 0
+    for begin in chain(range(first, samples, at_once), range(0, first, at_once)):
+        span = slice(begin, min(begin + at_once, samples))
+        done += span.stop - span.start
+        yield done, span
 
 
 class _Pending:
-    """Pieces that are not on the disk yet."""
+    """Pieces that are not in the store yet."""
 
     def __init__(self, store: OutputStore) -> None:
         self._store = store
-        self._pieces: list[Piece] = []
+        self._joined = Joined()
         self._since = time.monotonic()
 
     def take(self, piece: Piece) -> None:
         """Keep a piece, and write where there is enough."""
-        self._pieces.append(piece)
-        large = sum(each.nbytes for each in self._pieces) >= SHARD_BYTES
-        if large or time.monotonic() - self._since >= SHARD_SECONDS:
+        self._joined.add(piece)
+        if self._joined.nbytes >= SHARD_BYTES or time.monotonic() - self._since >= SHARD_SECONDS:
             self.write()
 
     def write(self) -> None:
         """All of them as one shard; then see what others have done."""
-        if self._pieces:
+        if len(self._joined):
             try:
-                self._store.add(joined(self._pieces))
+                self._store.add(self._joined.whole())
             except OSError as error:
                 raise not_writable(error) from error
-        self._pieces.clear()
+            self._joined = Joined()
         self._store.look_again()
         self._since = time.monotonic()
 

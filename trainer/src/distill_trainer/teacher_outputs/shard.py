@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from distill_api.naming import short
+from distill_trainer import mapped
 from distill_trainer.files import sync
 from distill_trainer.teacher_outputs.ids import Digests, as_digests, as_tensor
 from distill_trainer.weights import file_digest
@@ -63,19 +64,44 @@ class Shard:
         return len(self.digests)
 
 
-def joined(pieces: list[Piece]) -> Piece:
-    """One piece of several."""
-    return Piece(
-        np.concatenate([piece.digests for piece in pieces]),
-        torch.cat([piece.counts for piece in pieces]),
-        {name: torch.cat([piece.rows[name] for piece in pieces]) for name in pieces[0].rows},
-        {name: torch.cat([piece.layers[name] for piece in pieces]) for name in pieces[0].layers},
-    )
+class Joined:
+    """Pieces that follow one another, in files until they are a shard."""
+
+    def __init__(self) -> None:
+        self._digests, self._counts = mapped.Spool(), mapped.Spool()
+        self._rows = defaultdict[str, mapped.Spool](mapped.Spool)
+        self._layers = defaultdict[str, mapped.Spool](mapped.Spool)
+
+    def add(self, piece: Piece) -> None:
+        """Append one. Raises UserError (ScratchFull)."""
+        self._digests.add(as_tensor(piece.digests))
+        self._counts.add(piece.counts)
+        for spools, tensors in ((self._rows, piece.rows), (self._layers, piece.layers)):
+            for name, tensor in tensors.items():
+                spools[name].add(tensor)
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    @property
+    def nbytes(self) -> int:
+        """As that of a piece."""
+        return sum(spool.nbytes for spool in (*self._rows.values(), *self._layers.values()))
+
+    def whole(self) -> Piece:
+        """One piece of all; nothing can be added any more."""
+        return Piece(
+            as_digests(self._digests.mapped()),
+            self._counts.mapped(),
+            {name: spool.mapped() for name, spool in self._rows.items()},
+            {name: spool.mapped() for name, spool in self._layers.items()},
+        )
 
 
 def write_shard(folder: Path, piece: Piece) -> Path:
     """The file, on the disk before it has its name. Raises OSError."""
-    starts = torch.cat([torch.zeros(1, dtype=torch.int64), piece.counts.cumsum(0)])
+    starts = mapped.zeros((len(piece.counts) + 1,), torch.int64)
+    torch.cumsum(piece.counts, 0, out=starts[1:])
     return write_tensors(
         folder,
         {
@@ -95,8 +121,13 @@ def read_shard(path: Path) -> Shard:
         name.removeprefix(_LAYER): tensor for name, tensor in tensors.items() if name.startswith(_LAYER)
     }
     starts = tensors["starts"]
-    one_row_each = bool((starts.diff() == 1).all())
+    one_row_each = all(bool((part.diff() == 1).all()) for part in _with_next(starts))
     return Shard(as_digests(tensors["ids"]), starts, rows, layers, one_row_each)
+
+
+def _with_next(starts: Tensor) -> Iterator[Tensor]:
+    """Parts that each end with the first of the next."""
+    return (starts[span.start : span.stop + 1] for span in mapped.spans(len(starts) - 1))
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, Tensor], prefix: str = "") -> Path:

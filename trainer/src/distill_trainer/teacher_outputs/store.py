@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from distill_trainer import mapped
 from distill_trainer.teacher_outputs.gather import Found, gather
 from distill_trainer.teacher_outputs.ids import Places
 from distill_trainer.teacher_outputs.shard import SUFFIX, Piece, Shard, Torn, read_shard, write_shard
@@ -26,15 +28,15 @@ log = logging.getLogger(__name__)
 
 
 class OutputStore:
-    """The shards of a folder, and where each sample of a split lies in them: 32 bytes a sample."""
+    """The shards of a folder, and where each sample of a split lies in them: 32 bytes a sample, in files."""
 
     def __init__(self, folder: Path, ids: Sequence[str]) -> None:
         self._folder = folder
         self._places = Places(ids)
         self._seen: set[str] = set()
         self._shards: list[Shard] = []
-        self._shard = np.full(self._places.count, -1, dtype=np.int32)
-        self._at = np.zeros(self._places.count, dtype=np.int32)
+        self._shard = mapped.zeros((self._places.count,), torch.int32).fill_(-1).numpy()
+        self._at = mapped.zeros((self._places.count,), torch.int32).numpy()
         folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
         self.look_again()
@@ -93,12 +95,17 @@ class OutputStore:
         except FileNotFoundError:  # somebody else set it aside
             return
         self._seen.add(path.name)
-        ours, places = self._places.find(shard.digests)
-        fresh = self._shard[places] < 0
-        if fresh.any():
-            self._shard[places[fresh]] = len(self._shards)
-            self._at[places[fresh]] = ours[fresh]
+        found = [self._take_some(shard, span) for span in mapped.spans(len(shard))]
+        if any(found):
             self._shards.append(shard)
+
+    def _take_some(self, shard: Shard, span: slice) -> bool:
+        """Whether some of these samples of the shard are of this split, and nowhere else."""
+        ours, places = self._places.find(shard.digests[span])
+        fresh = self._shard[places] < 0
+        self._shard[places[fresh]] = len(self._shards)
+        self._at[places[fresh]] = span.start + ours[fresh]
+        return bool(fresh.any())
 
     def _sweep(self) -> None:
         for draft in self._folder.glob(".*.tmp"):
