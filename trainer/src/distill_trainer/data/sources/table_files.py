@@ -17,6 +17,7 @@ from distill_trainer.data.extras import required
 from distill_trainer.data.folders import files_root, visible
 from distill_trainer.data.sample_ids import AT_ONCE
 from distill_trainer.data.sources import source
+from distill_trainer.data.sources.text_tables import read_text_tables
 from distill_trainer.data.tables import Table, Tables
 from distill_trainer.errors import ContractBroken
 
@@ -25,6 +26,7 @@ SUFFIXES = {
     FileFormat.CSV: (".csv", ".csv.gz"),
     FileFormat.JSON_LINES: (".jsonl", ".ndjson", ".jsonl.gz", ".json"),
 }
+_BUFFER = 2**20
 SHARD = re.compile(r"-\d+(-of-\d+)?$")
 
 
@@ -67,7 +69,7 @@ def _table(paths: list[Path], kind: FileFormat, columns: Columns) -> Table:
     arrow = _arrow("pyarrow")
     try:
         table, names = (
-            _read_parquet(paths, columns) if kind is FileFormat.PARQUET else _read_text(paths, kind)
+            _read_parquet(paths, columns) if kind is FileFormat.PARQUET else _read_text(paths, kind, columns)
         )
     except (arrow.ArrowException, OSError) as error:
         raise ContractBroken(
@@ -110,20 +112,17 @@ def _read_parquet(paths: list[Path], columns: Columns) -> tuple[Any, list[str]]:
 def _parquet_batches(paths: list[Path], schema: Any) -> Iterator[Any]:
     arrow, parquet = _arrow("pyarrow"), _arrow("pyarrow.parquet")
     for path in paths:
-        for batch in parquet.ParquetFile(path).iter_batches(columns=schema.names):
+        # Without a buffer whole columns of a row group are read at once, which may be all rows.
+        file = parquet.ParquetFile(path, buffer_size=_BUFFER)
+        for batch in file.iter_batches(batch_size=AT_ONCE, columns=schema.names):
             in_order = [batch.column(name) for name in schema.names]
             yield arrow.RecordBatch.from_arrays(in_order, schema=schema)
 
 
-def _read_text(paths: list[Path], kind: FileFormat) -> tuple[Any, list[str]]:
-    """Each file is read as a whole, since its last line may decide a column's type, and leaves the memory before the next."""
-    read = _arrow("pyarrow.csv").read_csv if kind is FileFormat.CSV else _arrow("pyarrow.json").read_json
-    tables = []
-    for path in paths:
-        table = read(path)
-        tables.append(_mapped(table.schema, table.to_batches()))
-    table = _arrow("pyarrow").concat_tables(tables, promote_options="default")
-    return table, list(table.column_names)
+def _read_text(paths: list[Path], kind: FileFormat, columns: Columns) -> tuple[Any, list[str]]:
+    """The columns that a task may read, and the names of all."""
+    schema, names, batches = read_text_tables(paths, kind, columns.names)
+    return (_mapped(schema, batches) if len(schema) else schema.empty_table()), names
 
 
 def _mapped(schema: Any, batches: Iterable[Any]) -> Any:
@@ -133,6 +132,7 @@ def _mapped(schema: Any, batches: Iterable[Any]) -> Any:
         with arrow.OSFile(spool.name, "wb") as sink, arrow.ipc.new_file(sink, schema) as writer:
             for batch in batches:
                 writer.write_batch(batch)
+        arrow.default_memory_pool().release_unused()
         # The mapping keeps the content after the name is gone, so nothing is left behind, whatever ends the process.
         return arrow.ipc.open_file(arrow.memory_map(spool.name)).read_all()
 
