@@ -4,6 +4,9 @@ BIN := .venv/bin
 TESTS ?=
 # A choice may leave one of the two runs of `make test` without tests (exit status 5).
 NONE_IS_FINE = $(if $(TESTS),|| test $$? -eq 5)
+# Bytecode is kept, whatever the shell says: compiling what torch imports anew is a third or more of each start of a
+# program, and tests start hundreds.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint verify generate bench-quality bench-operator bench-trainer up down status clean

@@ -169,7 +169,8 @@ def main() -> int:
         )
     ]
     if not STAMP.exists() or STAMP.read_text() != wanted:
-        steps.insert(0, Step("installing packages", package_commands()))
+        # Whatever the shell says about bytecode: what POD_PROGRAMS import is compiled to be kept.
+        steps.insert(0, Step("installing packages", package_commands(), {"PYTHONDONTWRITEBYTECODE": ""}))
     for step in steps:
         step.thread.join(0.5)
     if any(step.seconds is None or step.failed for step in steps):
