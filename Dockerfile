@@ -61,6 +61,8 @@ EXPOSE 8080
 ENTRYPOINT ["python", "-m", "distill_operator"]
 
 FROM base AS trainer
+# training.compile makes kernels with it: for CPUs, and the starters of Triton's for GPUs. A base that is no Debian brings its own.
+RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 COPY --from=build-trainer /opt/venv /opt/venv
 USER 65532:65532
 EXPOSE 8080

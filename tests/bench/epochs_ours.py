@@ -36,7 +36,7 @@ BATCH = {"image": 64, "text": 8}
 CACHED = {"image": {"encoding": "Dense"}, "text": {"encoding": "TopK", "topK": 64}}
 
 
-def job(kind: str, root: Path, mode: str) -> dict[str, Any]:
+def job(kind: str, root: Path, mode: str, *, compile_layers: bool = False) -> dict[str, Any]:
     """A trainer.json. Outputs of the teacher are stored once, for all passes."""
     outputs: dict[str, Any] = {"mode": mode}
     if mode == "Cached":
@@ -49,20 +49,27 @@ def job(kind: str, root: Path, mode: str) -> dict[str, Any]:
         "student": {"huggingFace": {"id": f"file://{root}/{kind}/student"}},
         "dataset": {"files": {"uri": f"file://{root}/{kind}/data", **DATA[kind]}, **long},
         "objective": {"alpha": 0.5, "temperature": 1.0},
-        "training": {"epochs": EPOCHS, "batchSize": BATCH[kind], "learningRate": 0.001},
+        "training": {
+            "epochs": EPOCHS,
+            "batchSize": BATCH[kind],
+            "learningRate": 0.001,
+            "compile": compile_layers,
+        },
         "teacherOutputs": outputs,
-        "output": {"uri": f"file://{root}/{kind}/out-{mode}"},
+        "output": {"uri": f"file://{root}/{kind}/out-{mode}-{compile_layers}"},
         "recipeDigest": "sha256:" + "00" * 32,
     }
 
 
-def trained(kind: str, root: Path, mode: str) -> Callable[[], float]:
-    """The whole job anew; seconds of its fastest epoch."""
-    document, out = job(kind, root, mode), root / kind / f"out-{mode}"
+def trained(kind: str, root: Path, mode: str, *, compile_layers: bool) -> Callable[[], float]:
+    """The whole job anew; seconds of its fastest epoch, which is none in which layers are compiled."""
+    document = job(kind, root, mode, compile_layers=compile_layers)
+    name = f"{mode}-{compile_layers}"
+    out = root / kind / f"out-{name}"
     (root / kind).mkdir(exist_ok=True)
-    config = root / kind / f"trainer-{mode}.json"
+    config = root / kind / f"trainer-{name}.json"
     config.write_text(json.dumps(document), encoding="utf-8")
-    os.environ["DISTILL_TERMINATION_LOG"] = str(root / kind / f"outcome-{mode}.json")
+    os.environ["DISTILL_TERMINATION_LOG"] = str(root / kind / f"outcome-{name}.json")
 
     def seconds() -> float:
         shutil.rmtree(out, ignore_errors=True)
@@ -113,11 +120,12 @@ def plain(kind: str, root: Path, *, with_teacher: bool, fused: bool) -> Callable
 
 
 def pass_of(what: str, root: Path) -> Callable[[], float]:
-    """`image cached`, `text online`, `image labels`, `text teacher + labels`, `image labels, fused AdamW`, …"""
+    """`image cached`, `text online compiled`, `image labels`, `text teacher + labels`, `image labels, fused AdamW`, …"""
     what, _, optimizer = what.partition(", ")
     kind, _, way = what.partition(" ")
-    if way in {"cached", "online"}:
-        return trained(kind, root, way.capitalize())
+    mode, _, compiled = way.partition(" ")
+    if mode in {"cached", "online"}:
+        return trained(kind, root, mode.capitalize(), compile_layers=bool(compiled))
     return plain(kind, root, with_teacher=way == "teacher + labels", fused=bool(optimizer))
 
 

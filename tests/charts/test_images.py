@@ -50,10 +50,23 @@ def test_an_image_holds_what_it_runs_and_no_more(dockerfile, target, has, has_no
     assert not has_not & names
 
 
+def stage_of(target, dockerfile):
+    return re.search(rf"^FROM \w+ AS {target}\n(.*?)(?=^FROM|\Z)", dockerfile, re.DOTALL | re.MULTILINE)[1]
+
+
+def test_the_trainer_alone_has_a_compiler(dockerfile):
+    """`training.compile` needs one; others have no use for it."""
+    having = [
+        target
+        for target in ("operator", "trainer", "server")
+        if re.search(r"apt-get install [^&]*g\+\+", stage_of(target, dockerfile))
+    ]
+    assert having == ["trainer"]
+
+
 @pytest.mark.parametrize("target", ["operator", "trainer", "server", "test"])
 def test_no_image_runs_as_root(dockerfile, target):
-    stage = re.search(rf"^FROM \w+ AS {target}\n(.*?)(?=^FROM|\Z)", dockerfile, re.DOTALL | re.MULTILINE)[1]
-    assert re.search(r"^USER 65532:65532$", stage, re.MULTILINE)
+    assert re.search(r"^USER 65532:65532$", stage_of(target, dockerfile), re.MULTILINE)
 
 
 def test_the_laptops_gateway_is_reachable_from_the_laptop_alone(root):

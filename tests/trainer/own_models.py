@@ -33,6 +33,13 @@ def with_numbers(steps: int = 3) -> nn.Module:
     return TinyConv(4, 10, rates[-1])
 
 
+def dropped(width: int = 24, classes: int = 10) -> nn.Module:
+    """Draws numbers in each pass."""
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, width), nn.Dropout(0.3), nn.GELU(), nn.Linear(width, classes)
+    )
+
+
 class Tied(nn.Module):
     """Its head is the transposed input layer's: one tensor under two names."""
 

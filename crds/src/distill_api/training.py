@@ -122,6 +122,12 @@ class Training(ApiModel):
         description="true keeps each layer's input alone and computes the rest a second time in the backward pass: the same "
         "student for much less memory and about a third more time. Of Transformers students that can.",
     )
+    compile: bool = Field(
+        default=False,
+        description="true makes fused kernels of the layers of the student, and of a teacher that runs beside it, with PyTorch's "
+        "compiler: the first step takes longer, up to minutes, and those that follow less, for most networks on GPUs. Needs a C++ "
+        "compiler in the trainer's image.",
+    )
     optimizer: Optimizer = Field(default=Optimizer.ADAMW, description="AdamW or SGD (momentum 0.9).")
     learning_rate: float = Field(
         default=0.002,

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from distill_api.contract import TrainerConfig
+from distill_api.teacher_outputs import OutputsMode
 from distill_trainer import uris
 from distill_trainer.checkpointing import check_checkpointing
+from distill_trainer.compiling import CompilePlan, plan_compiling
 from distill_trainer.curriculum.pacing import samples_of
 from distill_trainer.curriculum.words import objective_field
 from distill_trainer.data import Description
@@ -54,6 +56,7 @@ class Contract:
     notes: tuple[str, ...] = ()
     copied: LayerCopy | None = None
     """Where the student starts as layers of the teacher."""
+    compiled: CompilePlan | None = None
 
     @property
     def terms(self) -> tuple[TermPlan, ...]:
@@ -118,6 +121,7 @@ def check(config: TrainerConfig) -> Contract:
     sizes = [count_parameters(network) for network in networks]
     fresh = _fresh_said(student, networks[1])
     adapted = _adapters(config, student, networks[1])
+    compiled = _compiled(config, pair, terms, outputs)
     warnings = (*_warnings(config, data, *sizes), *kit.warnings(config, Sources(teacher, student), signature))
     return Contract(
         data,
@@ -130,8 +134,9 @@ def check(config: TrainerConfig) -> Contract:
         outputs,
         signature,
         kit.samples_are(data),
-        (*data.says, *order, outputs.choice.note, *fresh, *adapted),
+        (*data.says, *order, outputs.choice.note, *fresh, *adapted, *([compiled.says] if compiled else [])),
         copied,
+        compiled,
     )
 
 
@@ -153,6 +158,16 @@ def _adapters(config: TrainerConfig, student: ModelSource, network: nn.Module) -
     base = base_of(config.student)
     network = student.inner(network)
     return (check_lora(lora, network, name=student.name, trained=trained, strategy=strategy, base=base),)
+
+
+def _compiled(
+    config: TrainerConfig, networks: Networks, terms: tuple[TermPlan, ...], outputs: OutputsPlan
+) -> CompilePlan | None:
+    if not config.training.compile:
+        return None
+    beside = outputs.choice.mode is OutputsMode.ONLINE
+    # The fused losses leave a language model's last layer out of it, which a network that is compiled as one could not.
+    return plan_compiling(networks, terms, beside=beside, whole=not kit_of(config.task).fuses)
 
 
 def _check_splits(data: Description) -> None:

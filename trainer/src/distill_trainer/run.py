@@ -17,6 +17,7 @@ from distill_api.training import Strategy
 from distill_trainer import uris
 from distill_trainer.check import Contract, check
 from distill_trainer.checkpoint import CheckpointStore, Identity
+from distill_trainer.compiling import compiled
 from distill_trainer.data import DataSet, fetched
 from distill_trainer.data.elsewhere import Progress
 from distill_trainer.errors import UserError
@@ -217,7 +218,8 @@ def _train(
     )
     _say(tuple(part_warnings(parts)), ())
     around.board.stage("Training")
-    return Trainer(parts, checkpoints, around.board, around.stop).run()
+    with compiled(models.student, models.teacher, ready.contract.compiled):
+        return Trainer(parts, checkpoints, around.board, around.stop).run()
 
 
 def _stages(ready: Ready, fused: FusedPath | None, ranks: Ranks) -> tuple[StagePart, ...]:
