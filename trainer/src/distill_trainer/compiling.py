@@ -24,6 +24,7 @@ from distill_trainer.errors import ContractBroken, UserError
 from distill_trainer.layers import bare, watch
 from distill_trainer.losses import LOGITS, TermPlan
 from distill_trainer.plan import Networks
+from distill_trainer.shapes_alone import shapes_alone
 
 FIELD = "training.compile"
 BACKEND = "inductor"
@@ -41,6 +42,7 @@ class CompilePlan:
     says: str
 
 
+@shapes_alone()
 def plan_compiling(
     networks: Networks, terms: Sequence[TermPlan], *, beside: bool, whole: bool
 ) -> CompilePlan:
