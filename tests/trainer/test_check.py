@@ -176,3 +176,12 @@ def test_header_with_hostile_offsets(workspace, tmp_path):
     header = json.dumps({"fc.weight": {"dtype": "F32", "shape": [10, 2], "data_offsets": [0, "x"]}}).encode()
     (tmp_path / "odd.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
     refused(workspace.check(teacher=teacher(tmp_path / "odd.safetensors")), "WeightsNotSafetensors")
+
+
+def test_one_class_alone_is_nothing_to_learn(workspace, tmp_path):
+    (tmp_path / "pictures/cat").mkdir(parents=True)
+    for number in range(30):
+        Image.new("L", (8, 8), number).save(tmp_path / f"pictures/cat/{number}.png")
+    dataset = {"files": {"uri": f"file://{tmp_path / 'pictures'}", "format": "ImageFolder"}}
+    message = refused(workspace.check(dataset=dataset), "TooFewClasses")
+    assert "one class alone ('cat')" in message

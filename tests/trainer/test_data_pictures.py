@@ -142,3 +142,19 @@ def test_a_turned_photograph_is_turned_back() -> None:
 def test_floating_point_pixels_are_refused() -> None:
     with pytest.raises(BrokenPictureError, match="convert it to 8 bits"):
         images.decode(encoded(Image.new("F", (8, 8)), "TIFF"), RGB8)
+
+
+@pytest.mark.parametrize(("value", "said"), [(70_000, "from 70000 to 70000"), (-5, "from -5 to -5")])
+def test_pixels_of_32_bits_beyond_16_are_refused(value: int, said: str) -> None:
+    wide = encoded(Image.fromarray(np.full((8, 8), value, dtype=np.int32)), "TIFF")
+    with pytest.raises(BrokenPictureError, match=said):
+        images.decode(wide, RGB8)
+
+
+def test_every_usual_ending_counts_and_others_are_said(tmp_path: Path) -> None:
+    write_classes(tmp_path, ["ape", "cat"])
+    pattern(0).save(tmp_path / "ape" / "more.jfif", "JPEG")
+    (tmp_path / "cat" / "phone.HEIC").write_bytes(b"x")
+    loaded = data.load(folder_of(tmp_path), seed=0)
+    assert len(loaded.train) + len(loaded.validation) + len(loaded.test) == 13
+    assert any("1 files are left out" in said and "(.heic), as phone.HEIC" in said for said in loaded.says)

@@ -3,8 +3,10 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from transformers import ConvNextConfig, ConvNextForImageClassification, ViTConfig, ViTForImageClassification
 
 from distill_api.contract import ExitCode
@@ -108,3 +110,26 @@ def test_a_folder_without_config(workspace, tmp_path):
     ended = workspace.check(teacher=model(tmp_path / "nothing"))
     assert ended.outcome.reason == "ModelNotFound"
     assert "config.json" in ended.outcome.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("MobileViT", {}),
+        ("EfficientNet", {}),
+        ("EfficientNet", {"rescale_factor": 1 / 127.5, "rescale_offset": True, "include_top": False}),
+        ("ViT", {"do_normalize": False, "rescale_factor": 1 / 127.5}),
+        ("ViT", {"do_rescale": False, "image_mean": [127.5] * 3, "image_std": [60.0] * 3}),
+    ],
+)
+def test_pixels_are_those_of_the_library(kind, settings):
+    import transformers
+
+    processor = getattr(transformers, f"{kind}ImageProcessor")(
+        **{"do_resize": False, "do_center_crop": False, **settings}
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    expected = processor(images=Image.fromarray(pixels), return_tensors="pt")["pixel_values"]
+    ours = Preprocessing.of(json.loads(processor.to_json_string()), {}, (3, 8, 8), field="teacher")
+    images = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
+    torch.testing.assert_close(ours.apply(images), expected, rtol=1e-5, atol=1e-5)

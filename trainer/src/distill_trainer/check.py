@@ -89,6 +89,7 @@ def check(config: TrainerConfig) -> Contract:
     signature = kit.signature(data)
     _check_splits(data)
     if kit.classes_have_names:
+        _refuse_one_class(data)
         _check_classes(teacher, data, "teacher")
         _check_classes(student, data, "student")
     order = _check_class_order(teacher, signature, data)
@@ -177,6 +178,15 @@ def _check_splits(data: Description) -> None:
                 "EmptySplit",
                 f'the {split} split of dataset "{data.name}" has no samples: give it some, or name another in dataset.splits.{split}',
             )
+
+
+def _refuse_one_class(data: Description) -> None:
+    if len(data.classes) == 1:
+        raise ContractBroken(
+            "TooFewClasses",
+            f'dataset "{data.name}" has one class alone ({data.classes[0]!r}): every prediction would be right; add samples of '
+            "others, or name the column or folders of the classes",
+        )
 
 
 def _check_classes(source: ModelSource, data: Description, field: str) -> None:

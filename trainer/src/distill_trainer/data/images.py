@@ -10,9 +10,11 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
@@ -21,6 +23,7 @@ SIXTEEN_BIT = frozenset({"I;16", "I;16B", "I;16L", "I"})
 EXIF_ORIENTATION = 0x0112
 TURNED_SIDEWAYS = range(5, 9)
 TO_EIGHT_BITS = 257
+SIXTEEN_BITS = 65535
 
 
 class BrokenPictureError(ValueError):
@@ -89,13 +92,24 @@ def _converted(image: Image.Image, form: Form) -> Image.Image:
             "its pixels are floating-point numbers, whose range nobody tells: convert it to 8 bits"
         )
     if image.mode in SIXTEEN_BIT:
-        image = Image.fromarray((np.asarray(image, dtype=np.uint32) // TO_EIGHT_BITS).astype(np.uint8))
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     image = image.convert("L" if form.grey else "RGB")
     if image.size != (form.width, form.height):
         image = image.resize((form.width, form.height), Image.Resampling.BILINEAR)
     return image
+
+
+def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Of 16 bits. Raises BrokenPictureError for values beyond: Pillow gives pixels of 32 bits the same way."""
+    low, high = int(pixels.min()), int(pixels.max())
+    if low < 0 or high > SIXTEEN_BITS:
+        raise BrokenPictureError(
+            f"its pixels go from {low} to {high}, and nobody tells which is white: convert it to 8 or 16 bits"
+        )
+    eight: NDArray[np.uint8] = (pixels.astype(np.uint32) // TO_EIGHT_BITS).astype(np.uint8)
+    return eight
 
 
 def _why(content: bytes, error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -141,7 +142,7 @@ def _labels(
 def _present(table: Table, column: str, split: str) -> Iterator[Any]:
     """The column's values, one after another. Raises ContractBroken at the first that is missing."""
     for row, value in enumerate(table.column(column)):
-        if value is None:
+        if value is None or (isinstance(value, str) and not value.strip()):
             raise ContractBroken(
                 "LabelMissing",
                 f"dataset.columns.label ({column}) is empty in row {row} of split {split!r}: "
@@ -153,7 +154,7 @@ def _present(table: Table, column: str, split: str) -> Iterator[Any]:
 def _whole_numbers(values: Iterable[Any], field: str) -> Tensor:
     def whole() -> Iterator[int]:
         for value in values:
-            if not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
+            if not (isinstance(value, int | float | Decimal) and value == value // 1):
                 raise ContractBroken(
                     "LabelOutOfRange",
                     f"{field} is {str(value)[:60]!r}: a class is a whole number from 0, or a name",

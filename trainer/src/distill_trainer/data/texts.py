@@ -91,6 +91,11 @@ def refuse_pictures(opened: Opened, task: str) -> ContractBroken:
 
 def _text(cell: Callable[[str, int], object], column: str, field: str, row: int) -> str:
     value = cell(column, row)
+    if value is None:
+        raise ContractBroken(
+            "TextMissing",
+            f"{field} is missing in row {row}: there is nothing to learn from; leave such rows out",
+        )
     if not isinstance(value, str):
         raise ContractBroken(
             "TextMissing",

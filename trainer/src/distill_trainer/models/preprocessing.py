@@ -22,6 +22,8 @@ class Preprocessing:
     size: tuple[int, int] | None
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
+    flip: bool = False
+    """Blue first, as networks were trained on what OpenCV reads (MobileViT)."""
 
     @classmethod
     def of(
@@ -30,13 +32,9 @@ class Preprocessing:
         """From preprocessor_config.json and config.json. Raises ContractBroken where the channels cannot fit."""
         channels = int(config.get("num_channels", 3))
         _refuse_other_channels(channels, shape, field)
-        normalise = processor.get("do_normalize", "image_mean" in processor)
-        return cls(
-            channels=channels,
-            size=_wanted_size(processor, config),
-            mean=_per_channel(processor.get("image_mean", 0.5), channels) if normalise else None,
-            std=_per_channel(processor.get("image_std", 0.5), channels) if normalise else None,
-        )
+        mean, std = _normalisation(processor, channels)
+        flip = bool(processor.get("do_flip_channel_order"))
+        return cls(channels, _wanted_size(processor, config), mean, std, flip)
 
     @classmethod
     def normalising(
@@ -72,7 +70,31 @@ class Preprocessing:
             mean = torch.tensor(self.mean, device=images.device, dtype=images.dtype)[:, None, None]
             std = torch.tensor(self.std, device=images.device, dtype=images.dtype)[:, None, None]
             images = (images - mean) / std
-        return images
+        return images.flip(1) if self.flip else images
+
+
+def _normalisation(
+    processor: dict[str, Any], channels: int
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Mean and deviation of pictures in [0, 1]: the processor's own, where it brings pixels into another range those of that range.
+
+    A processor makes x = 255·f·v − o of v in [0, 1] and then (x − m)/d, once or, with `include_top`, divided by d again.
+    """
+    # Of MobileViT, which is not normalised, Transformers writes a mean that nothing uses.
+    unsaid = "image_mean" in processor and "do_flip_channel_order" not in processor
+    normalise = processor.get("do_normalize", unsaid)
+    rescale = processor.get("do_rescale", True)
+    factor = 255 * float(processor.get("rescale_factor", 1 / 255)) if rescale else 255.0
+    offset = 1.0 if rescale and processor.get("rescale_offset") else 0.0
+    again = bool(normalise and processor.get("include_top"))
+    if not normalise and (factor, offset) == (1.0, 0.0):
+        return None, None
+    mean = _per_channel(processor.get("image_mean", 0.5) if normalise else 0.0, channels)
+    std = _per_channel(processor.get("image_std", 0.5) if normalise else 1.0, channels)
+    return (
+        tuple((value + offset) / factor for value in mean),
+        tuple(value ** (2 if again else 1) / factor for value in std),
+    )
 
 
 def _refuse_other_channels(channels: int, shape: Shape, field: str) -> None:

@@ -23,12 +23,12 @@ def open_hugging_face(dataset: Dataset) -> Tables:
     """Every split of the data set; rows stay on disk, mapped into memory. Raises ContractBroken."""
     wanted = dataset.hugging_face or HuggingFaceDataset(id="")
     datasets = required("datasets", extra="huggingface", field="dataset.huggingFace")
-    parts = _load(datasets, wanted)
+    parts = _load(datasets, wanted, dataset.splits.train)
     tables = {split: _table(datasets, part, dataset.columns) for split, part in parts.items()}
     return Tables(_name(wanted), tables)
 
 
-def _load(datasets: Any, wanted: HuggingFaceDataset) -> dict[str, Any]:
+def _load(datasets: Any, wanted: HuggingFaceDataset, train: str) -> dict[str, Any]:
     place = wanted.id
     if uris.is_uri(place):
         folder = uris.resolve(place, field="dataset.huggingFace.id")
@@ -41,6 +41,8 @@ def _load(datasets: Any, wanted: HuggingFaceDataset) -> dict[str, Any]:
     try:
         if Path(place, "dataset_dict.json").is_file():
             return dict(datasets.load_from_disk(place))
+        if Path(place, "state.json").is_file():  # one part alone, which `save_to_disk` gives no name
+            return {train: datasets.load_from_disk(place)}
         return dict(datasets.load_dataset(place, wanted.config, revision=wanted.revision, cache_dir=_cache()))
     except Exception as error:
         raise _not_found(wanted, error) from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from PIL import features
+
 from distill_api.dataset import Dataset, FileFormat
 from distill_trainer.data import labels
 from distill_trainer.data.dataset import Opened, SourceSplit
@@ -14,7 +16,10 @@ from distill_trainer.data.sources import source
 from distill_trainer.errors import ContractBroken
 
 EXTENSIONS = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+    {
+        *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm"),
+        *(".tif", ".tiff", ".webp", *([".avif"] if features.check("avif") else [])),
+    }
 )
 
 
@@ -39,7 +44,7 @@ def open_image_folder(dataset: Dataset) -> Opened:
         for split, found in files.items()
     }
     order = labels.order_said(classes, where="folder names")
-    return Opened(root.name, classes, form.shape, splits, (order, *empty, *says))
+    return Opened(root.name, classes, form.shape, splits, (order, *empty, *_left_out(folders), *says))
 
 
 def _has_splits(root: Path, train: str) -> bool:
@@ -67,18 +72,34 @@ def _classes(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return labels.class_order(counts), (says,) if empty else ()
 
 
+def _left_out(folders: dict[str, Path]) -> tuple[str, ...]:
+    """A sentence where files are no pictures by their names."""
+    others = [path for folder in folders.values() for below in sub_folders(folder) for path in _others(below)]
+    if not others:
+        return ()
+    endings = ", ".join(sorted({path.suffix.lower() or "no ending" for path in others})[:5])
+    return (
+        f"{len(others)} files are left out, since their names end as no picture's does ({endings}), as {others[0].name}",
+    )
+
+
 def _files(folder: Path) -> list[tuple[Path, str]]:
     return [(path, below.name) for below in sub_folders(folder) for path in _pictures_below(below)]
 
 
 def _pictures_below(folder: Path) -> list[Path]:
+    return [path for path in _visible_below(folder) if path.suffix.lower() in EXTENSIONS]
+
+
+def _others(folder: Path) -> list[Path]:
+    return [path for path in _visible_below(folder) if path.suffix.lower() not in EXTENSIONS]
+
+
+def _visible_below(folder: Path) -> list[Path]:
     found: list[Path] = []
     for place, names, files in os.walk(folder):
         names[:] = sorted(name for name in names if not name.startswith("."))
-        usable = (
-            name for name in files if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
-        )
-        found += [Path(place, name) for name in sorted(usable)]
+        found += [Path(place, name) for name in sorted(files) if not name.startswith(".")]
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from distill_api.dataset import Columns, Dataset, FileFormat
 from distill_trainer.data.extras import required
 from distill_trainer.data.folders import files_root, visible
+from distill_trainer.data.line_files import refuse_other_text
 from distill_trainer.data.sample_ids import AT_ONCE
 from distill_trainer.data.sources import source
 from distill_trainer.data.sources.text_tables import read_text_tables
@@ -105,8 +106,14 @@ def _read_parquet(paths: list[Path], columns: Columns) -> tuple[Any, list[str]]:
     wanted = [name for name in dict.fromkeys(columns.names) if name in names]
     if not wanted:
         return schema.empty_table(), names  # the names are all that the message needs
-    schema = arrow.schema([schema.field(name) for name in wanted], metadata=schema.metadata)
+    schema = arrow.schema([_written_out(schema.field(name)) for name in wanted], metadata=schema.metadata)
     return _mapped(schema, _parquet_batches(paths, schema)), names
+
+
+def _written_out(field: Any) -> Any:
+    """Values, where a file has numbers for them: each file has its own, and an Arrow file takes one dictionary alone."""
+    listed = _arrow("pyarrow").types.is_dictionary(field.type)
+    return field.with_type(field.type.value_type) if listed else field
 
 
 def _parquet_batches(paths: list[Path], schema: Any) -> Iterator[Any]:
@@ -114,13 +121,22 @@ def _parquet_batches(paths: list[Path], schema: Any) -> Iterator[Any]:
     for path in paths:
         # Without a buffer whole columns of a row group are read at once, which may be all rows.
         file = parquet.ParquetFile(path, buffer_size=_BUFFER)
+        absent = [name for name in schema.names if name not in file.schema_arrow.names]
+        if absent:
+            raise ContractBroken(
+                "ColumnNotFound",
+                f"dataset.files: {path.name} has no column {absent[0]!r}, which {paths[0].name} beside it has: files of one "
+                "split have the same columns",
+            )
         for batch in file.iter_batches(batch_size=AT_ONCE, columns=schema.names):
-            in_order = [batch.column(name) for name in schema.names]
+            in_order = [batch.column(field.name).cast(field.type) for field in schema]
             yield arrow.RecordBatch.from_arrays(in_order, schema=schema)
 
 
 def _read_text(paths: list[Path], kind: FileFormat, columns: Columns) -> tuple[Any, list[str]]:
     """The columns that a task may read, and the names of all."""
+    for path in paths:
+        refuse_other_text(path, kind)
     schema, names, batches = read_text_tables(paths, kind, columns.names)
     return (_mapped(schema, batches) if len(schema) else schema.empty_table()), names
 
