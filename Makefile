@@ -8,9 +8,6 @@ NONE_IS_FINE = $(if $(TESTS),|| test $$? -eq 5)
 # program, and tests start hundreds.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Where it is set no process would keep what it compiled, and each would parse all of torch again.
-unexport PYTHONDONTWRITEBYTECODE
-
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint verify generate bench-quality bench-operator bench-trainer up down status clean
 

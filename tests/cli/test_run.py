@@ -16,7 +16,7 @@ from distill_cli.errors import CommandError
 from distill_cli.training.ending import Ended, without_a_word
 from distill_cli.training.processes import gpus_here, processes_here, refuse_shared_gpus
 from distill_cli.training.show import display
-from distill_cli.training.words import duration, figures, share, where
+from distill_cli.training.words import duration, figures, pace, share, where
 
 
 def test_a_run_ends_with_figures_places_and_the_verdict(distill, write, job_text, claim, tmp_path):
@@ -249,6 +249,13 @@ def test_progress_says_only_what_is_known():
     )
     assert where(known) == "epoch 2/5  1m15s left  1,234 samples/s"
     assert figures(known) == "loss 1.500 (labels 0.500, teacher 1.600)  student 0.900"
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"), [(1234.4, "1,234"), (99.96, "100"), (6.44, "6.44"), (0.05, "0.05")]
+)
+def test_paces_of_slow_models_are_not_rounded_to_nothing(rate, said):
+    assert pace(rate) == said
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0, "0s"), (59.6, "1m00s"), (75, "1m15s"), (7300, "2h01m")])

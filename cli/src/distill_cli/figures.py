@@ -11,6 +11,7 @@ from rich.text import Text
 
 from distill_api.gate import Judgement
 from distill_api.status import ModelResult, Result
+from distill_cli.training.words import pace
 
 
 def comparison(result: Result) -> Table:
@@ -53,7 +54,7 @@ def _add_speeds(table: Table, teacher: ModelResult, student: ModelResult) -> Non
     """What results of older trainers do not have, and energy where the machine measures it."""
     if student.samples_per_second and teacher.samples_per_second:
         theirs, mine = teacher.samples_per_second, student.samples_per_second
-        table.add_row("samples/s", f"{theirs:,.0f}", f"{mine:,.0f}", _times(mine, theirs, "more", "fewer"))
+        table.add_row("samples/s", pace(theirs), pace(mine), _times(mine, theirs, "more", "fewer"))
     if student.joules_per_thousand_samples is not None and teacher.joules_per_thousand_samples is not None:
         theirs, mine = teacher.joules_per_thousand_samples, student.joules_per_thousand_samples
         table.add_row("J/1000 samples", f"{theirs:.3g}", f"{mine:.3g}", _times(theirs, mine, "less", "more"))

@@ -6,6 +6,7 @@ import logging
 
 from distill_api.training import Metric
 from distill_trainer.progress import ProgressBoard
+from distill_trainer.report.words import significant
 from distill_trainer.snapshot import EpochRecord
 
 log = logging.getLogger(__name__)
@@ -16,7 +17,7 @@ def say_epoch(record: EpochRecord, epochs: int, metric: Metric, board: ProgressB
     progress = board.progress
     stage = f"{record.training_stage}: " if record.training_stage else ""
     log.info(
-        "%sepoch %d/%d  loss %.4f (labels %.4f, teacher %.4f)  validation %s %.4f (teacher %.4f)  %.0f samples/s  %ds left",
+        "%sepoch %d/%d  loss %.4f (labels %.4f, teacher %.4f)  validation %s %.4f (teacher %.4f)  %s samples/s  %ds left",
         stage,
         record.epoch,
         epochs,
@@ -26,6 +27,6 @@ def say_epoch(record: EpochRecord, epochs: int, metric: Metric, board: ProgressB
         metric.value,
         record.student_metric,
         record.teacher_metric,
-        progress.samples_per_second,
+        significant(progress.samples_per_second),
         progress.seconds_remaining or 0,
     )

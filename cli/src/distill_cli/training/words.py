@@ -27,7 +27,7 @@ def where(progress: Progress) -> str:
     if progress.seconds_remaining is not None:
         parts.append(f"{duration(progress.seconds_remaining)} left")
     if progress.samples_per_second:
-        parts.append(f"{progress.samples_per_second:,.0f} samples/s")
+        parts.append(f"{pace(progress.samples_per_second)} samples/s")
     return "  ".join(parts)
 
 
@@ -51,3 +51,8 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+
+
+def pace(per_second: float) -> str:
+    """A rate: 1,234 or 45.6 or 0.789."""
+    return f"{per_second:,.0f}" if per_second >= 100 else f"{per_second:.3g}"
