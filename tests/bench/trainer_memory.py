@@ -1,7 +1,7 @@
 """Does the trainer's memory stay flat in the number of samples? One job on 10⁴, 10⁵ and 10⁶ of them, and what it takes at most.
 
-`python tests/bench/trainer_memory.py [--only texts]`. Each job is a process of its own, one epoch with stored outputs of the
-teacher. What is judged is memory that the process has for itself (RssAnon): pages of mapped files can be dropped at any time.
+`python tests/bench/trainer_memory.py [--only "texts, Csv" …]`. Each job is a process of its own, one epoch with stored outputs of
+the teacher, or with the teacher beside the student. What is judged is memory that the process has for itself (RssAnon): pages of mapped files can be dropped at any time.
 Prints a table and writes build/bench/memory.json; the peer is the job with the fewest samples.
 """
 
@@ -17,10 +17,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as pc
 import pyarrow.parquet as pq
 from PIL import Image
 from tokenizers import Tokenizer
@@ -63,21 +65,63 @@ def _png(draw: random.Random) -> bytes:
     return file.getvalue()
 
 
-KINDS: dict[str, Callable[[int, random.Random], Iterator[dict[str, list[Any]]]]] = {
+COLUMNS: dict[str, Callable[[int, random.Random], Iterator[dict[str, list[Any]]]]] = {
     "texts": texts,
     "pictures": pictures,
 }
 
 
-def write(folder: Path, kind: str, count: int) -> None:
-    """train, validation and test as Parquet."""
+@dataclass(frozen=True)
+class Job:
+    """What is measured: samples of a kind from files of a format, with teacher outputs in a mode."""
+
+    kind: str
+    format: str = "Parquet"
+    mode: str = "Cached"
+
+
+JOBS = {
+    "pictures": Job("pictures"),
+    "pictures, online": Job("pictures", mode="Online"),
+    "texts": Job("texts"),
+    "texts, online": Job("texts", mode="Online"),
+    "texts, JsonLines": Job("texts", "JsonLines"),
+    "texts, Csv": Job("texts", "Csv"),
+}
+
+
+class JsonLinesWriter:
+    """As the writers of pyarrow, which has none for this format."""
+
+    def __init__(self, path: Path, _schema: pa.Schema) -> None:
+        self._file = path.open("w")
+
+    def write_table(self, table: pa.Table) -> None:
+        """Append rows."""
+        self._file.writelines(json.dumps(row) + "\n" for row in table.to_pylist())
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._file.close()
+
+
+WRITERS: dict[str, tuple[str, Callable[[Path, pa.Schema], Any]]] = {
+    "Parquet": ("parquet", pq.ParquetWriter),
+    "Csv": ("csv", pc.CSVWriter),
+    "JsonLines": ("jsonl", JsonLinesWriter),
+}
+
+
+def write(folder: Path, job: Job, count: int) -> None:
+    """train, validation and test."""
     folder.mkdir(parents=True)
     draw = random.Random(0)
+    ending, writer_of = WRITERS[job.format]
     for split, rows in (("train", count), ("validation", HELD_OUT), ("test", HELD_OUT)):
         writer = None
-        for columns in KINDS[kind](rows, draw):
+        for columns in COLUMNS[job.kind](rows, draw):
             table = pa.table(columns)
-            writer = writer or pq.ParquetWriter(folder / f"{split}.parquet", table.schema)
+            writer = writer or writer_of(folder / f"{split}.{ending}", table.schema)
             writer.write_table(table)
         assert writer is not None
         writer.close()
@@ -102,8 +146,9 @@ def models(root: Path) -> None:
         )
 
 
-def job(kind: str, root: Path) -> dict[str, Any]:
-    """A trainer.json."""
+def trainer_json(job: Job, root: Path) -> dict[str, Any]:
+    """Its configuration."""
+    store = {"store": {"uri": f"file://{root / 'store'}"}} if job.mode == "Cached" else {}
     networks: dict[str, Any] = {
         "texts": {name: {"huggingFace": {"id": f"file://{root / name}"}} for name in ("teacher", "student")},
         "pictures": {
@@ -113,12 +158,12 @@ def job(kind: str, root: Path) -> dict[str, Any]:
     }
     return {
         "job": {"name": "memory"},
-        "task": {"texts": "TextClassification", "pictures": "ImageClassification"}[kind],
-        **networks[kind],
-        "dataset": {"files": {"uri": f"file://{root / 'data'}", "format": "Parquet"}},
+        "task": {"texts": "TextClassification", "pictures": "ImageClassification"}[job.kind],
+        **networks[job.kind],
+        "dataset": {"files": {"uri": f"file://{root / 'data'}", "format": job.format}},
         "objective": {"alpha": 0.5, "temperature": 2.0},
         "training": {"epochs": 1, "batchSize": BATCH, "learningRate": 0.001},
-        "teacherOutputs": {"mode": "Cached", "store": {"uri": f"file://{root / 'store'}"}},
+        "teacherOutputs": {"mode": job.mode, **store},
         "output": {"uri": f"file://{root / 'out'}"},
         "recipeDigest": "sha256:" + "00" * 32,
     }
@@ -134,10 +179,10 @@ def teacher() -> nn.Module:
 '''
 
 
-def peak(kind: str, root: Path) -> tuple[float, float]:
+def peak(job: Job, root: Path) -> tuple[float, float]:
     """MiB that the job had for itself at most, and its seconds. Raises RuntimeError where it failed."""
     (root / "own_networks.py").write_text(NETWORKS)
-    (root / "trainer.json").write_text(json.dumps(job(kind, root)), encoding="utf-8")
+    (root / "trainer.json").write_text(json.dumps(trainer_json(job, root)), encoding="utf-8")
     env = {
         **os.environ,
         "DISTILL_HTTP_PORT": "0",
@@ -167,26 +212,26 @@ def _own_memory(pid: int) -> int:
 def main() -> int:
     """0 when every bar holds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", choices=sorted(KINDS), default=sorted(KINDS))
+    parser.add_argument("--only", nargs="*", choices=JOBS, default=JOBS)
     parser.add_argument("--sizes", nargs="*", type=int, default=SIZES)
     options = parser.parse_args()
     rows = []
-    for kind in options.only:
-        found = {}
+    for name in options.only:
+        job, found = JOBS[name], {}
         for count in options.sizes:
-            root = OUT / "memory" / f"{kind}-{count}"
+            root = OUT / "memory" / f"{job.kind}-{count}"
             shutil.rmtree(root, ignore_errors=True)
-            write(root / "data", kind, count)
-            if kind == "texts":
+            write(root / "data", job, count)
+            if job.kind == "texts":
                 models(root)
-            found[count], seconds = peak(kind, root)
-            print(f"{kind:<10} {count:>9,} samples {found[count]:8.1f} MiB {seconds:6.0f} s", flush=True)
+            found[count], seconds = peak(job, root)
+            print(f"{name:<18} {count:>9,} samples {found[count]:8.1f} MiB {seconds:6.0f} s", flush=True)
             shutil.rmtree(root)
         least, most = min(found), max(found)
         ratio = found[most] / found[least]
         rows.append(
             {
-                "what": f"{kind}, {most:,} samples : {least:,}, peak",
+                "what": f"{name}, {most:,} samples : {least:,}, peak",
                 "ours": round(found[most], 1),
                 "peer": round(found[least], 1),
                 "unit": "MiB",
