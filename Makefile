@@ -9,7 +9,7 @@ NONE_IS_FINE = $(if $(TESTS),|| test $$? -eq 5)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint verify generate bench-quality bench-operator bench-trainer up down status clean
+.PHONY: help setup demo test test-fast lint verify generate bench-quality bench-operator bench-trainer bench-memory up down status clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ bench-operator: setup ## apply to Job: how long, and how many API requests
 
 bench-trainer: setup ## time and memory of losses and of whole epochs, beside Liger, TRL, torchdistill and plain loops
 	@$(BIN)/python tests/bench/trainer_losses.py; losses=$$?; $(BIN)/python tests/bench/trainer_epochs.py && exit $$losses
+
+bench-memory: setup ## is the trainer's memory flat from 10⁴ to 10⁶ samples?
+	@$(BIN)/python tests/bench/trainer_memory.py
 
 up: setup ## start the local Kubernetes with KServe and leave it running
 	@$(BIN)/distill up --with kserve

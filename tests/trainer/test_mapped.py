@@ -16,6 +16,8 @@ from distill_trainer.data.images import Form
 from distill_trainer.data.pictures import DecodedPixels, Pictures
 from distill_trainer.data.sample_ids import NumberedIds
 from distill_trainer.errors import UserError
+from distill_trainer.language.content import LanguageContent
+from distill_trainer.language.encoded import Encoded
 from distill_trainer.teacher_outputs.ids import Places, id_digests
 
 MORE = mapped.AT_ONCE + 5_000
@@ -123,3 +125,25 @@ def test_places_are_those_of_numpy_unique_however_many_there_are():
     assert (places.find(known)[1] == np.arange(len(known))).all()
     assert in_a_file(torch.from_numpy(places.of))
     assert Places([]).count == 0
+
+
+def test_documents_and_blocks_of_a_language_model_are_in_files():
+    class Words:
+        def encode(self, cells):
+            return [Encoded([*cell, 9], [False] * len(cell) + [True]) for cell in cells]
+
+        def digest(self):
+            return "words"
+
+    cells = [[1, 2, 3], [], [4] * 6, [5]]
+    for packing, samples in ((False, [[1, 2, 3, 9], [9], [4, 4, 4, 4, 4], [5, 9]]), (True, None)):
+        made = LanguageContent(
+            cells.__getitem__, len(cells), Words(), "text", 4, packing=packing, words=str
+        )  # fmt: skip
+        whole = [token for cell in cells for token in (*cell, 9)]
+        blocks = [whole[first : first + 5] for first in range(0, len(whole) - 1, 4)]
+        shown = [list(map(int, made.shown(row).words)) for row in range(len(made))]
+        assert shown == (samples or blocks)
+        assert made.says()
+        for array in (made._spool.ids, made._spool.trained, made._spool.starts):
+            assert in_a_file(torch.from_numpy(array))

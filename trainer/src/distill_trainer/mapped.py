@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO
+from weakref import finalize
 
 import torch
 from torch import Tensor
@@ -39,6 +40,7 @@ class Spool:
         with _room_for(tensor.nbytes):
             if self._file is None:
                 self._file, self._form = _scratch(), (tensor.dtype, tensor.shape[1:])
+                finalize(self, self._file.close)
             self._file.write(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
         self._count, self.nbytes = self._count + len(tensor), self.nbytes + tensor.nbytes
 

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -185,11 +184,6 @@ def _decoders() -> ThreadPoolExecutor:
 @functools.cache
 def _decoders_of(_process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="decode")
-
-
-def file_reader(files: Sequence[Path]) -> Callable[[int], bytes]:
-    """`read` of pictures that are files."""
-    return lambda row: files[row].read_bytes()
 
 
 def common_form(pictures: Sequence[Pictures]) -> tuple[Form, tuple[str, ...]]:

@@ -1,12 +1,17 @@
-"""Names of samples that are made when they are asked for: a million of them as text would take 70 MB."""
+"""Names of samples that are made, or read from a file, when they are asked for: a million of them as text would take 70 MB."""
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import overload
 
+import torch
 from torch import Tensor
+
+from distill_trainer import mapped
 
 AT_ONCE = 10_000
 
@@ -44,6 +49,25 @@ class NumberedIds(MadeIds):
     def name(self, number: int) -> str:
         """See MadeIds."""
         return f"{self._prefix}{number}"
+
+
+class WrittenIds(MadeIds):
+    """Any names, which are in a file: their bytes one after another, and where each starts."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        text, starts = mapped.Spool(), mapped.Spool()
+        starts.add(torch.zeros(1, dtype=torch.int64))
+        each = map(os.fsencode, names)
+        for part in iter(lambda: list(islice(each, AT_ONCE)), []):
+            starts.add(len(text) + torch.tensor(list(map(len, part))).cumsum(0))
+            text.add(torch.frombuffer(bytearray(b"".join(part)), dtype=torch.uint8))
+        self._text, self._starts = text.mapped().numpy(), starts.mapped().numpy()
+        super().__init__(range(len(self._starts) - 1))
+
+    def name(self, number: int) -> str:
+        """See MadeIds."""
+        first, end = self._starts[number : number + 2].tolist()
+        return os.fsdecode(self._text[first:end].tobytes())
 
 
 class ChosenIds(MadeIds):

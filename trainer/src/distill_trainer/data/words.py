@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, chain
 from typing import Any, Protocol
 
 import torch
@@ -16,8 +17,9 @@ from torch import Tensor
 
 from distill_api.dataset import Dataset
 from distill_trainer.batch import Inputs, Samples
+from distill_trainer.data import labels
 from distill_trainer.data.dataset import Opened, Passage, SourceSplit
-from distill_trainer.data.tables import Tables, labels_of, row_ids
+from distill_trainer.data.tables import Table, Tables, labels_of, row_ids
 from distill_trainer.errors import ContractBroken
 
 
@@ -115,12 +117,11 @@ def tagged_sentences(tables: Tables, dataset: Dataset, encoder: Encoder) -> Open
     columns = dataset.columns
     tables.require({"tokens": columns.tokens, "tags": columns.tags})
     lists = {
-        split: _lists(split, table.column(columns.tags), columns.tags)
-        for split, table in tables.splits.items()
+        split: functools.partial(_lists, split, table, columns.tags) for split, table in tables.splits.items()
     }
     flat = {
-        split: replace(table, length=len(values), column=functools.partial(_constant, values))
-        for (split, table), (values, _) in zip(tables.splits.items(), lists.values(), strict=True)
+        split: replace(table, column=functools.partial(_tags, lists[split]))
+        for split, table in tables.splits.items()
     }
     labelled = labels_of(Tables(tables.name, flat), dataset, field="tags")
     splits = {}
@@ -128,7 +129,7 @@ def tagged_sentences(tables: Tables, dataset: Dataset, encoder: Encoder) -> Open
         fields = tuple(f"dataset.columns.{name} of split {split!r}" for name in _named(dataset))
         content = TaggedContent(
             functools.partial(_words, table.cell, columns.tokens, fields[0]),
-            Tags(labelled.indices[split], torch.tensor(lists[split][1], dtype=torch.int64)),
+            Tags(labelled.indices[split], _starts(lists[split]())),
             encoder,
             (fields[0], fields[1]),
         )
@@ -141,24 +142,26 @@ def _named(dataset: Dataset) -> tuple[str, str]:
     return f"tokens ({dataset.columns.tokens})", f"tags ({dataset.columns.tags})"
 
 
-def _constant(values: list[Any], _column: str) -> list[Any]:
-    return values
+def _tags(lists: Callable[[], Iterable[Sequence[Any]]], _column: str) -> Iterator[Any]:
+    """Tags of all rows one after another."""
+    return chain.from_iterable(lists())
 
 
-def _lists(split: str, rows: Iterable[Any], column: str) -> tuple[list[Any], list[int]]:
-    """Tags of all rows one after another, and where each row starts."""
-    values: list[Any] = []
-    starts = [0]
-    for row, tags in enumerate(rows):
+def _starts(lists: Iterable[Sequence[Any]]) -> Tensor:
+    """Where each row starts, int64 [rows + 1], in a file."""
+    return labels.indices(accumulate(map(len, lists), initial=0))
+
+
+def _lists(split: str, table: Table, column: str) -> Iterator[Sequence[Any]]:
+    """Tags of each row. Raises ContractBroken."""
+    for row, tags in enumerate(table.column(column)):
         if not isinstance(tags, list | tuple) or None in tags:
             raise ContractBroken(
                 "LabelMissing",
                 f"dataset.columns.tags ({column}) of split {split!r} holds no list of tags in row {row}: it is a list with "
                 "the class of each word",
             )
-        values.extend(tags)
-        starts.append(len(values))
-    return values, starts
+        yield tags
 
 
 def _words(cell: Callable[[str, int], object], column: str, field: str, row: int) -> list[str]:

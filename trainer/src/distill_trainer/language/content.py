@@ -23,8 +23,6 @@ from distill_trainer.data.tables import Table, row_ids
 from distill_trainer.language.encoded import Encoder
 from distill_trainer.language.spool import Spool, spool
 
-Pieces = tuple[NDArray[np.int64], NDArray[np.int64]]
-
 
 class LanguageContent:
     """The samples of one split, each at most `max_tokens` positions long; encoded when first asked for."""
@@ -45,7 +43,7 @@ class LanguageContent:
 
     def __len__(self) -> int:
         """Documents, or blocks where they are packed."""
-        return len(self._pieces[0]) if self._packing else self._rows
+        return -(-max(len(self._spool.ids) - 1, 1) // self._max_tokens) if self._packing else self._rows
 
     def read(self, rows: Tensor) -> Samples:
         """`input_ids` and `attention_mask` int64 [B, L] with labels and mask [B, L], padded on the right."""
@@ -79,23 +77,18 @@ class LanguageContent:
         return self._max_tokens + 1
 
     def _sample(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        starts, ends = self._pieces
-        piece = slice(int(starts[row]), int(ends[row]))
-        return self._spool.ids[piece], self._spool.trained[piece]
+        """Blocks share a token with their neighbour: a label there, an input here."""
+        made = self._spool
+        first, end = row * self._max_tokens, len(made.ids)
+        if not self._packing:
+            first, end = made.starts[row : row + 2].tolist()
+        piece = slice(first, min(end, first + self._most))
+        return made.ids[piece], made.trained[piece]
 
     @functools.cached_property
     def _spool(self) -> Spool:
         cut = None if self._packing else self._most
         return spool(self._cell, self._rows, self._encoder, self._field, cut=cut)
-
-    @functools.cached_property
-    def _pieces(self) -> Pieces:
-        """First token and end of each sample. Blocks share a token with their neighbour: a label there, an input here."""
-        made = self._spool
-        if not self._packing:
-            return made.starts[:-1], np.minimum(made.starts[1:], made.starts[:-1] + self._most)
-        starts = np.arange(0, max(len(made.ids) - 1, 1), self._max_tokens, dtype=np.int64)
-        return starts, np.minimum(starts + self._most, len(made.ids))
 
 
 def source_splits(

@@ -1,19 +1,17 @@
-"""Tokens of a whole split, made once and mapped from a file: epochs read slices, and memory stays flat.
-
-Called by `content`. The file has no name once it is open, so that nothing is left behind, whatever ends the process.
-"""
+"""Tokens of a whole split, made once and mapped from files: epochs read slices, and memory stays flat. Called by `content`."""
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from distill_trainer import mapped
 from distill_trainer.errors import ContractBroken
 from distill_trainer.language.encoded import Encoded, Encoder, Refused
 
@@ -47,31 +45,27 @@ def spool(
 
     Raises ContractBroken (DocumentRefused, NothingTrained).
     """
-    digest, starts, counted, silent = hashlib.sha256(encoder.digest().encode()), [0], 0, 0
-    with (
-        tempfile.TemporaryFile(prefix="distill-") as ids,
-        tempfile.TemporaryFile(prefix="distill-") as counts,
-    ):
-        for first in range(0, rows, _AT_ONCE):
-            for document in _encoded(cell, range(first, min(first + _AT_ONCE, rows)), encoder, field):
-                tokens = np.asarray(document.ids, dtype=np.int32).tobytes()
-                trained = np.asarray(document.trained, dtype=np.bool_).tobytes()
-                ids.write(tokens)
-                counts.write(trained)
-                digest.update(len(document.ids).to_bytes(8, "little") + tokens + trained)
-                starts.append(starts[-1] + len(document.ids))
-                used = sum(document.trained[:cut])
-                counted, silent = counted + used, silent + (not used)
-        ids.flush()
-        counts.flush()
-        made = Spool(
-            np.memmap(ids, dtype=np.int32, mode="r"),
-            np.memmap(counts, dtype=np.bool_, mode="r"),
-            np.asarray(starts, dtype=np.int64),
-            digest.hexdigest(),
-            counted,
-            silent,
-        )
+    digest, counted, silent = hashlib.sha256(encoder.digest().encode()), 0, 0
+    ids, trained, starts = mapped.Spool(), mapped.Spool(), mapped.Spool()
+    starts.add(torch.zeros(1, dtype=torch.int64))
+    for span in mapped.spans(rows, _AT_ONCE):
+        for document in _encoded(cell, range(span.start, span.stop), encoder, field):
+            tokens = np.asarray(document.ids, dtype=np.int32)
+            known = np.asarray(document.trained, dtype=np.bool_)
+            ids.add(torch.from_numpy(tokens))
+            trained.add(torch.from_numpy(known))
+            starts.add(torch.tensor([len(ids)]))
+            digest.update(len(tokens).to_bytes(8, "little") + tokens.tobytes() + known.tobytes())
+            used = sum(document.trained[:cut])
+            counted, silent = counted + used, silent + (not used)
+    made = Spool(
+        ids.mapped().numpy(),
+        trained.mapped().numpy(),
+        starts.mapped().numpy(),
+        digest.hexdigest(),
+        counted,
+        silent,
+    )
     if not counted:
         raise ContractBroken(
             "NothingTrained",
