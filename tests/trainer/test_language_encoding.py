@@ -238,3 +238,14 @@ def test_the_digest_is_of_tokens_cuts_and_packing():
     ]
     assert same[0] == same[1]
     assert len({same[0], *others}) == 5
+
+
+def test_what_a_template_would_write_beside_role_and_content_is_refused_and_no_other():
+    calls = CHAT.replace("m['content'] +", "m['content'] + ('CALL' if m.tool_calls else '') +")
+    question, answer = conversation("one two", "three")
+    calling = [question, {**answer, "tool_calls": [{"name": "look"}]}]
+    with pytest.raises(ContractBroken, match="has tool_calls in message 1, which the chat template writes"):
+        everything(chats(calls, calling))
+    plain = everything(chats(calls, [question, {**answer, "tool_calls": None}]))
+    assert trained_words(plain) == ["three", "<|end|>"]
+    assert trained_words(everything(chats(CHAT, calling))) == ["three", "<|end|>"]

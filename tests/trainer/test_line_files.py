@@ -29,9 +29,9 @@ def texts(folder: Path, kind: str) -> list[object]:
     return list(tables.splits["train"].column("text"))
 
 
-def write_csv(path: Path, rows: list[tuple[str, object]], **how: str) -> None:
-    with path.open("w", newline="", encoding=how.pop("encoding", "utf-8")) as file:
-        csv.writer(file, **how).writerows([("text", "label"), *rows])
+def write_csv(path: Path, rows: list[tuple[str, object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
 
 
 def test_quoted_line_ends_wherever_a_block_ends(tmp_path: Path) -> None:

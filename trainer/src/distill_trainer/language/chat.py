@@ -43,12 +43,35 @@ class ChatEncoder:
 
     def encode(self, cells: Sequence[Any]) -> list[Encoded]:
         """See Encoder."""
-        return [self._conversation(_messages(cell)) for cell in cells]
+        return [self._conversation(self._messages(cell)) for cell in cells]
 
     def digest(self) -> str:
         """See Encoder."""
         parts = f"chat\0{behaviour(self._tokenizer)}\0{self._template}"
         return hashlib.sha256(parts.encode()).hexdigest()
+
+    def _messages(self, cell: Any) -> list[Message]:
+        """Role and content of each. What else a message holds is refused where the template would write it."""
+        if not isinstance(cell, list) or not cell:
+            raise Refused(f"holds {type(cell).__name__}, not a list of messages; each has role and content")
+        for place, message in enumerate(cell):
+            known = isinstance(message, dict) and all(
+                isinstance(message.get(key), str) for key in ("role", "content")
+            )
+            if not known:
+                raise Refused(f"has no text for role and content in message {place}; give it both")
+            more = next((key for key, value in message.items() if value and self._writes(key)), None)
+            if more:
+                raise Refused(
+                    f"has {more} in message {place}, which the chat template writes and which is not read: the conversation "
+                    "would be another; leave it out, or write the conversations as text"
+                )
+        return [{"role": message["role"], "content": message["content"]} for message in cell]
+
+    def _writes(self, key: str) -> bool:
+        """Whether the template looks for a key of messages that is not read, as in `message.tool_calls`."""
+        looked_for = rf"(\.|\[['\"]){re.escape(key)}\b|['\"]{re.escape(key)}['\"]\s+in\b"
+        return key not in {"role", "content"} and bool(re.search(looked_for, self._template))
 
     def _conversation(self, messages: Sequence[Message]) -> Encoded:
         try:
@@ -84,15 +107,3 @@ class ChatEncoder:
             list(messages), tokenize=False, add_generation_prompt=asked
         )
         return str(text)
-
-
-def _messages(cell: Any) -> list[Message]:
-    if not isinstance(cell, list) or not cell:
-        raise Refused(f"holds {type(cell).__name__}, not a list of messages; each has role and content")
-    for place, message in enumerate(cell):
-        known = isinstance(message, dict) and all(
-            isinstance(message.get(key), str) for key in ("role", "content")
-        )
-        if not known:
-            raise Refused(f"has no text for role and content in message {place}; give it both")
-    return [{"role": message["role"], "content": message["content"]} for message in cell]
