@@ -1,6 +1,6 @@
 """Tables written as text, CSV and JSON Lines, read in pieces: a file of any size takes the memory of a few of them.
 
-The last line of a file may decide a column's type, so pieces are read twice: for the types, then for the content. The types
+The last line of a file may decide a column's type, so pieces are read for the types first, and then for the content. The types
 are those that pyarrow infers of the whole file. Called by `table_files`.
 """
 
