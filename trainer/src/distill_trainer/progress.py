@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from typing import Any
 from distill_api.status import Losses, Progress
 from distill_trainer.curriculum import Settings
 
+_READINGS = 50
+"""From the oldest of which the pace is taken: it follows a machine that others slow down."""
 log = logging.getLogger(__name__)
 
 
@@ -26,8 +29,8 @@ class ProgressBoard:
         self._watch = watch
         self._progress = Progress(last_update=_now())
         self._samples_total = 0
-        self._first_step = 0
-        self._since = time.monotonic()
+        self._begun = (time.monotonic(), 0, 0)
+        self._readings: deque[tuple[float, int, int]] = deque(maxlen=_READINGS)
         self._bar = TerminalBar()
 
     @property
@@ -50,8 +53,8 @@ class ProgressBoard:
     def begin(self, *, step: int, total_steps: int, epochs: int) -> None:
         """Training starts (or goes on) at `step`."""
         self._samples_total = 0
-        self._first_step = step
-        self._since = time.monotonic()
+        self._begun = (time.monotonic(), step, 0)
+        self._readings.clear()
         self._update(step=step, total_steps=total_steps, epochs=epochs, percent=_percent(step, total_steps))
 
     def steps(
@@ -65,17 +68,16 @@ class ProgressBoard:
     ) -> None:
         """`samples` more have been trained on, with these mean losses; `settings` are what a curriculum changes."""
         self._samples_total += samples
-        elapsed = max(time.monotonic() - self._since, 1e-9)
-        total = self._progress.total_steps
-        seconds_per_step = elapsed / max(
-            step - self._first_step, 1
-        )  # of this process; a resumed one did not do the rest
+        self._readings.append((time.monotonic(), step, self._samples_total))
+        # Kernels and buffers are made in the first steps: counted as long as there is nothing else.
+        began, first_step, before = self._readings[0] if len(self._readings) > 1 else self._begun
+        elapsed, total = max(time.monotonic() - began, 1e-9), self._progress.total_steps
         self._update(
             step=step,
             epoch=epoch,
             percent=_percent(step, total),
-            samples_per_second=round(self._samples_total / elapsed, 1),
-            seconds_remaining=round((total - step) * seconds_per_step),
+            samples_per_second=round((self._samples_total - before) / elapsed, 3),
+            seconds_remaining=round((total - step) * elapsed / max(step - first_step, 1)),
             losses=losses,
             **asdict(settings),
         )
