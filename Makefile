@@ -7,6 +7,8 @@ NONE_IS_FINE = $(if $(TESTS),|| test $$? -eq 5)
 # Bytecode is kept, whatever the shell says: compiling what torch imports anew is a third or more of each start of a
 # program, and tests start hundreds.
 export PYTHONDONTWRITEBYTECODE :=
+# Two local clusters side by side, the tests of a file on one of them; a cluster that somebody else runs is one.
+CLUSTERS = -n $(if $(DISTILL_TEST_KUBECONFIG),0,2) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint verify generate bench-quality bench-operator bench-trainer bench-memory up down status clean
@@ -20,9 +22,9 @@ setup: ## install the Python packages and build Kubernetes, side by side
 demo: setup ## the main job on real data, on a real Kubernetes on this machine
 	@$(BIN)/distill demo
 
-test: setup lint ## lint, then every test: those that need no cluster two at a time, then the others
+test: setup lint ## lint, then every test, two at a time: those that need no cluster, then the others on two clusters
 	@$(BIN)/python -m pytest -n 2 -m "not cluster and not kserve" $(TESTS) $(NONE_IS_FINE)
-	@$(BIN)/python -m pytest -m "cluster or kserve" $(TESTS) $(NONE_IS_FINE)
+	@$(BIN)/python -m pytest $(CLUSTERS) -m "cluster or kserve" $(TESTS) $(NONE_IS_FINE)
 
 test-fast: setup ## the tests that need no cluster
 	@$(BIN)/python -m pytest -n 2 -m "not cluster and not kserve" $(TESTS) $(NONE_IS_FINE)

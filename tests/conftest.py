@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: one local cluster for the whole run, with or without KServe, and a namespace for each test.
+"""Fixtures that every test may use: one local cluster for each worker of a run, with or without KServe, and a namespace for each test.
 
 With DISTILL_TEST_KUBECONFIG the tests run on the cluster of that kubeconfig instead; those that need the local one are skipped.
 """
