@@ -5,6 +5,7 @@ With DISTILL_TEST_KUBECONFIG the tests run on the cluster of that kubeconfig ins
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from distill_local.build import KUBE, ensure_program
 from distill_local.cluster import up
-from distill_local.handle import Cluster, run_program
+from distill_local.handle import Cluster, CommandError, run_program
 from distill_local.lifecycle import down
 
 
@@ -82,6 +83,24 @@ def kserve_cluster(request: pytest.FixtureRequest) -> Cluster:
         pytest.skip("needs the gateway of the local cluster; unset DISTILL_TEST_KUBECONFIG to run it")
     local: Cluster = request.getfixturevalue("_session_cluster")
     return local
+
+
+@pytest.fixture(scope="session")
+def established(cluster):
+    """Wait until the API server serves these kinds; `kubectl wait` fails on an object that has no condition yet."""
+
+    def wait(*names):
+        for _ in range(60):
+            try:
+                cluster.kubectl("wait", "--for=condition=Established", *(f"crd/{name}" for name in names))
+            except CommandError as error:
+                refused = error
+                time.sleep(0.5)
+            else:
+                return
+        raise refused
+
+    return wait
 
 
 @pytest.fixture

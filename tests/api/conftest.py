@@ -103,12 +103,10 @@ class Api:
 
 
 @pytest.fixture(scope="session")
-def crd_cluster(cluster: Any) -> Any:
+def crd_cluster(cluster: Any, established: Callable[..., None]) -> Any:
     """The session's cluster with our CRD established."""
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-    cluster.kubectl(
-        "wait", "--for=condition=Established", "--timeout=30s", "crd/distillationjobs.distillation.dev"
-    )
+    established("distillationjobs.distillation.dev")
     return cluster
 
 

@@ -4,14 +4,12 @@ import copy
 import functools
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 
 from distill_local.build import KUBE, ensure_program
-from distill_local.handle import CommandError
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "distillation-operator"
@@ -66,24 +64,6 @@ def chart():
 @pytest.fixture(scope="session")
 def root():
     return ROOT
-
-
-@pytest.fixture(scope="session")
-def established(cluster):
-    """Wait until the API server serves these kinds; `kubectl wait` fails on an object that has no condition yet."""
-
-    def wait(*names):
-        for _ in range(60):
-            try:
-                cluster.kubectl("wait", "--for=condition=Established", *(f"crd/{name}" for name in names))
-            except CommandError as error:
-                refused = error
-                time.sleep(0.5)
-            else:
-                return
-        raise refused
-
-    return wait
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from distill_api import GROUP, PLURAL, VERSION
 from distill_local import layout
 from distill_local.lifecycle import supervisor_processes
 
+CRD = Path(__file__).resolve().parents[2] / "crds/distillationjobs.yaml"
 WRITES = {"create", "patch", "update", "delete"}
 FINAL = {"Succeeded", "Failed"}
 PORTS = itertools.count(19700)
@@ -87,6 +88,18 @@ class Operator:
         """SIGTERM, as a Deployment does; the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=60)
+
+
+def define(cluster) -> None:
+    """The CRD, served; `kubectl wait` fails on one that has no condition yet."""
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
+    until(lambda: _established(cluster), "the CRD is established")
+
+
+def _established(cluster) -> bool:
+    status = json.loads(cluster.kubectl("get", f"crd/{PLURAL}.{GROUP}", "-o", "json")).get("status", {})
+    conditions = status.get("conditions") or []
+    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
 
 def inside(cluster) -> list[str]:

@@ -9,11 +9,11 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from cluster_world import digits
 from kubernetes.aio import client, config
+from operator_process import define
 
 from distill_operator.cache import Caches
 from distill_operator.cluster import Cluster
@@ -25,7 +25,6 @@ from distill_operator.reconcile.job import reconcile_job
 from distill_operator.settings import Settings
 
 pytestmark = pytest.mark.cluster
-CRD = Path(__file__).parents[2] / "crds/distillationjobs.yaml"
 
 
 class Passes:
@@ -62,10 +61,7 @@ class Passes:
 
 @pytest.fixture
 async def passes(cluster, namespace):
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-    cluster.kubectl(
-        "wait", "--for=condition=Established", "--timeout=60s", "crd/distillationjobs.distillation.dev"
-    )
+    define(cluster)
     async with connected(cluster) as api:
         made = Passes(api, cluster, namespace)
         made.kubectl("apply", "-f", "-", stdin=json.dumps(digits("digits")))

@@ -2,8 +2,7 @@
 
 import pytest
 from cluster_world import digits, files_pod, files_written, make_spaces
-from operator_process import Operator, until
-from test_on_a_cluster import CRD
+from operator_process import Operator, define, until
 
 pytestmark = pytest.mark.cluster
 
@@ -12,10 +11,7 @@ TWO = {"nodes": 2, "gpusPerNode": 1, "cpu": "100m", "memory": "1Gi"}
 
 @pytest.fixture(scope="module")
 def jobs(cluster, tmp_path_factory):
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-    cluster.kubectl(
-        "wait", "--for=condition=Established", "--timeout=60s", "crd/distillationjobs.distillation.dev"
-    )
+    define(cluster)
     [space] = make_spaces(cluster, 1)
     space.apply(files_pod(cluster))
     files_written(space)

@@ -7,7 +7,6 @@ import json
 import subprocess
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from cluster_world import (
@@ -25,13 +24,12 @@ from cluster_world import (
     listed,
     make_spaces,
 )
-from operator_process import Jobs, Operator, until
+from operator_process import Jobs, Operator, define, until
 
 from distill_api.naming import label_name
 
 pytestmark = pytest.mark.cluster
 
-CRD = Path(__file__).resolve().parents[2] / "crds/distillationjobs.yaml"
 KILLS = 5
 """A failing check takes five writes: ConfigMap, Job, status, status, Event."""
 
@@ -78,10 +76,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(cluster, tmp_path_factory):
     """All spaces, jobs and operators of this module."""
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-    cluster.kubectl(
-        "wait", "--for=condition=Established", "--timeout=60s", "crd/distillationjobs.distillation.dev"
-    )
+    define(cluster)
     jobs, doomed, counted, undisturbed, *crashed = spaces = make_spaces(cluster, 4 + KILLS)
     made = World(jobs, doomed, counted, undisturbed, crashed)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 import rollout_world as world
 import yaml
@@ -61,6 +63,12 @@ def assert_split(load, events, first, second):
     assert set(load.counted(begin=load.answers[-30][0])) == {second}
 
 
+def message(service, job):
+    """What status.serving of a job says; nothing before there is one."""
+    status = service.status(job)
+    return status.message if status else ""
+
+
 async def test_what_cannot_start_or_lost_its_job_goes_back_to_the_stable_one(kserve_cluster, namespace):
     claim = world.prepare(kserve_cluster, namespace)
     first, torn, third = (world.write_student(claim, torn=torn) for torn in (False, True, False))
@@ -69,9 +77,13 @@ async def test_what_cannot_start_or_lost_its_job_goes_back_to_the_stable_one(kse
         service.train("digits", first)
         await service.until_canary("digits", "Promoted")
         with world.Load(kserve_cluster.gateway_url, service.host) as load:
-            service.train("digits-2", torn, progressDeadline="30s")
+            service.train("digits-2", torn, progressDeadline="10m")
+            ended = "container kserve-container ended with exit code 65: "
+            await service.until(lambda: ended in message(service, "digits-2"))
+            service.ahead = timedelta(minutes=10)
             status = await service.until_canary("digits-2", "RolledBack")
-            assert "container kserve-container ended with exit code 65: " in status.message
+            assert "it was not Ready after 10m" in status.message
+            assert ended in status.message
             assert status.weight == 0
             await service.until(lambda: service.versions() == [stable])
 

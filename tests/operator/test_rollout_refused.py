@@ -9,6 +9,7 @@ import json
 
 import pytest
 import rollout_world as world
+from operator_process import define
 
 from distill_api.naming import server_name
 from distill_api.status import RolloutPhase
@@ -43,7 +44,7 @@ def rights(rules):
 
 @pytest.fixture
 async def service(kserve_cluster, namespace):
-    world.define(kserve_cluster)
+    define(kserve_cluster)
     async with world.World(kserve_cluster, namespace) as made:
         yield made
 
