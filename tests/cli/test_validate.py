@@ -10,6 +10,8 @@ from distill_api.contract import ExitCode
 
 TEACHER = "teacher: {builtin: {name: convnet-small}, weights: {uri: pvc://models/teacher.safetensors}}"
 
+# Nine anchors, each a list of ten of the one before: a thousand million entries.
+BOMB = "[&a0 [x], " + ", ".join(f"&a{at} [{', '.join([f'*a{at - 1}'] * 10)}]" for at in range(1, 10)) + "]"
 # (what stands in the job, what is written instead, line, what is said about it)
 FAULTS = {
     "value out of range": (
@@ -79,6 +81,30 @@ FAULTS = {
         "metadata: &m {name: digits, labels: *m",
         3,
         "an alias that contains itself",
+    ),
+    "aliases of aliases": (
+        "metadata: {name: digits",
+        f"metadata: {{labels: {BOMB}, name: digits",
+        3,
+        "aliases make more than 100,000 fields of it",
+    ),
+    "deep": (
+        "metadata: {name: digits",
+        f"metadata: {{labels: {'[' * 150}{']' * 150}, name: digits",
+        3,
+        "nested more than 100 deep",
+    ),
+    "deeper than the reader goes": (
+        "apiVersion",
+        f"deep: {'[' * 3000}{']' * 3000}\napiVersion",
+        1,
+        "nested more than 100 deep",
+    ),
+    "a time, which is no number of seconds": (
+        "epochs: 1",
+        "epochs: 1:30",
+        12,
+        'spec.training.epochs: "1:30": ',
     ),
 }
 

@@ -1,7 +1,7 @@
 """YAML as kubectl reads it, with the line that every field stands on. Used by `read`.
 
 PyYAML speaks YAML 1.1 and is too kind in two places: of a key that is given twice it takes the last, where kubectl
-refuses; and `1e-3` is text to it, where Kubernetes reads a number. Both are put right here. Dates stay text.
+refuses; and `1e-3` is text to it, where Kubernetes reads a number. Both are put right here. Dates and `1:30` stay text.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ Path = tuple[int | str, ...]
 
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _MERGE = "tag:yaml.org,2002:merge"
+_STR = "tag:yaml.org,2002:str"
+_SIXTIES = re.compile(r"^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$")
+_DEEPEST, _MOST_FIELDS = 100, 100_000
+"""What no job comes near: lists in lists, and what aliases of aliases can stand for."""
 _NUMBER = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
 
 
@@ -47,13 +51,15 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader without dates and with numbers such as 1e-3."""
+    """SafeLoader without dates and numbers to the base of 60 (1:30), and with numbers such as 1e-3."""
 
 
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+for _first in "-+0123456789":
+    _Loader.yaml_implicit_resolvers[_first].insert(0, (_STR, _SIXTIES))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+.0123456789"))
 
 
@@ -65,7 +71,7 @@ def read_documents(text: str, name: str) -> list[Document]:
         while loader.check_node():
             node = loader.get_node()
             assert node is not None  # noqa: S101 - check_node said so; for the type checker
-            places = {path: f"{name}:{line}" for path, line in _lines(node, ())}
+            places = _places(node, name)
             value = loader.construct_document(node)  # after the lines: it dissolves merged keys
             if value is not None:
                 documents.append(Document(value, places))
@@ -73,6 +79,8 @@ def read_documents(text: str, name: str) -> list[Document]:
         mark = error.problem_mark or error.context_mark
         told = f"no YAML: {error.problem or error.context}"
         raise NotYamlError(mark.line + 1 if mark else 1, told) from error
+    except RecursionError as error:
+        raise NotYamlError(1, f"nested more than {_DEEPEST} deep") from error
     except (yaml.YAMLError, ValueError) as error:
         raise NotYamlError(1, f"no YAML: {str(error).splitlines()[0]}") from error
     finally:
@@ -86,11 +94,22 @@ def read_value(text: str) -> Any:
     return documents[0].value if documents else None
 
 
+def _places(node: yaml.Node, name: str) -> dict[Path, str]:
+    found: dict[Path, str] = {}
+    for path, line in _lines(node, ()):
+        found[path] = f"{name}:{line}"
+        if len(found) > _MOST_FIELDS:
+            raise NotYamlError(line, f"aliases make more than {_MOST_FIELDS:,} fields of it")
+    return found
+
+
 def _lines(node: yaml.Node, path: Path, inside: tuple[int, ...] = ()) -> Iterator[tuple[Path, int]]:
     """Path and line of a node and all below it. Raises NotYamlError for keys given twice and for loops of aliases."""
     line = node.start_mark.line + 1
     if id(node) in inside:
         raise NotYamlError(line, "an alias that contains itself")
+    if len(path) > _DEEPEST:
+        raise NotYamlError(line, f"nested more than {_DEEPEST} deep")
     yield path, line
     inside = (*inside, id(node))
     if isinstance(node, yaml.SequenceNode):
