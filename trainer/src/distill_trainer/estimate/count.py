@@ -119,6 +119,7 @@ def _counted(
     return named, logits.shape[1:-1].numel(), logits.shape[-1]
 
 
+@shapes_alone()
 def count_network(network: nn.Module, example: Inputs, batch: int, element: int) -> Network:
     """Count one network from an example of `batch` samples; `element` is bytes of a number in its passes."""
     flops = forward_flops(network, example)
