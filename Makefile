@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 CLUSTERS = -n $(if $(DISTILL_TEST_KUBECONFIG),0,2) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint verify generate bench-quality bench-operator bench-trainer bench-memory up down status clean
+.PHONY: help setup demo test test-fast lint verify generate bench-quality bench-operator bench-trainer bench-memory bench-compile up down status clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-14s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ bench-trainer: setup ## time and memory of losses and of whole epochs, beside Li
 
 bench-memory: setup ## is the trainer's memory flat from 10⁴ to 10⁶ samples?
 	@$(BIN)/python tests/bench/trainer_memory.py
+
+bench-compile: setup ## what training.compile changes in an epoch
+	@$(BIN)/python tests/bench/trainer_compile.py
 
 up: setup ## start the local Kubernetes with KServe and leave it running
 	@$(BIN)/distill up --with kserve

@@ -27,11 +27,9 @@ OURS = tuple(
         "labels",
         f"labels{FUSED}",
         "cached",
-        "cached compiled",
         "teacher + labels",
         f"teacher + labels{FUSED}",
         "online",
-        "online compiled",
     )
 )
 PEERS = ("torchdistill", "TRL GKD")
@@ -52,10 +50,6 @@ def compared(workers: dict[str, Worker]) -> list[Row]:
         ]
     return [
         *rows,
-        *(
-            row(f"{kind}, {way} : without training.compile", f"{kind} {way} compiled", f"{kind} {way}", None)
-            for kind, way in product(("image", "text"), ("cached", "online"))
-        ),
         row("image, cached : torchdistill", "image cached", "torchdistill", 1 / 2.5),
         row("image, online : torchdistill", "image online", "torchdistill", None),
         row("text, cached : TRL GKD", "text cached", "TRL GKD", 1 / 4),
