@@ -11,12 +11,12 @@ import pytest
 from rich.console import Console
 
 from distill_api.contract import ExitCode
-from distill_api.status import Losses, Progress
+from distill_api.status import Losses, Progress, pace
 from distill_cli.errors import CommandError
 from distill_cli.training.ending import Ended, without_a_word
 from distill_cli.training.processes import gpus_here, processes_here, refuse_shared_gpus
 from distill_cli.training.show import display
-from distill_cli.training.words import duration, figures, pace, share, where
+from distill_cli.training.words import duration, figures, share, where
 
 
 def test_a_run_ends_with_figures_places_and_the_verdict(distill, write, job_text, claim, tmp_path):

@@ -149,6 +149,11 @@ def test_without_a_compiler_it_is_refused_before_anything_runs(workspace):
     assert "no C++ compiler here (no-such-compiler, or what CXX names)" in ended.outcome.message
 
 
+def test_a_compiler_may_be_a_command_with_arguments(workspace):
+    with inductor.patch({"cpp.cxx": (None, "env g++")}):
+        assert workspace.check(training={"compile": True}).code is ExitCode.SUCCEEDED
+
+
 def test_a_compiler_that_fails_is_told_in_a_sentence(workspace, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kernels"))
     with inductor.patch({"cpp.cxx": (None, "false")}):

@@ -10,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from distill_api.gate import Judgement
-from distill_api.status import ModelResult, Result
-from distill_cli.training.words import pace
+from distill_api.status import ModelResult, Result, pace
 
 
 def comparison(result: Result) -> Table:

@@ -302,3 +302,8 @@ class DistillationJobStatus(StatusModel):
     serving: ServingStatus | None = Field(
         default=None, description="The rollout: from the first request to promotion or roll-back."
     )
+
+
+def pace(per_second: float) -> str:
+    """A rate as people read it: 1,234, 45.6, 0.789."""
+    return f"{per_second:,.0f}" if per_second >= 100 else f"{per_second:.3g}"

@@ -7,6 +7,7 @@ without such a list is compiled as one. What is measured, exported and served is
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
@@ -167,7 +168,7 @@ def _size(network: nn.Module) -> int:
 def _check_compiler() -> None:
     """Kernels for CPUs are C++ with Python's headers, and Triton builds the starter of each of its own for GPUs with C."""
     named = _named_compiler()
-    if not any(map(shutil.which, named)):
+    if not any(shutil.which(shlex.split(each)[0]) for each in named):  # "ccache g++" is one, too
         raise ContractBroken(
             "CompilerMissing",
             f"{FIELD} is true, and there is no C++ compiler here ({', '.join(named)}, or what CXX names): use an image with g++, as "

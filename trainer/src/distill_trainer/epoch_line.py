@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from distill_api.status import pace
 from distill_api.training import Metric
 from distill_trainer.progress import ProgressBoard
 from distill_trainer.snapshot import EpochRecord
@@ -26,10 +27,6 @@ def say_epoch(record: EpochRecord, epochs: int, metric: Metric, board: ProgressB
         metric.value,
         record.student_metric,
         record.teacher_metric,
-        _pace(progress.samples_per_second),
+        pace(progress.samples_per_second),
         progress.seconds_remaining or 0,
     )
-
-
-def _pace(per_second: float) -> str:
-    return f"{per_second:.0f}" if per_second >= 100 else f"{per_second:.3g}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distill_api.status import Progress
+from distill_api.status import Progress, pace
 from distill_cli.training.process import Event
 
 
@@ -51,8 +51,3 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-
-
-def pace(per_second: float) -> str:
-    """A rate: 1,234 or 45.6 or 0.789."""
-    return f"{per_second:,.0f}" if per_second >= 100 else f"{per_second:.3g}"
